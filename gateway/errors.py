@@ -1,0 +1,161 @@
+"""Everything that can go wrong, once.
+
+    GatewayError
+    +-- RequestError                        the caller can mend it
+    |   +-- MissingImage            400     no image where one is expected
+    |   +-- InvalidParameter        400     a parameter has a value that is not allowed
+    |   +-- MalformedBody           400     the body is not what its content type says
+    |   +-- Unauthorized            401     no key, or a wrong one
+    |   +-- QuotaExceeded           403     the key's allowance is used up
+    |   +-- UnknownPath             404     routing: no such path
+    |   +-- MethodNotAllowed        405     routing: not with this method
+    |   +-- BodyTooLarge            413     more bytes than are read
+    |   +-- ImageTooLarge           413     more pixels than are decoded
+    |   +-- UnsupportedImage        415     bytes of no format that is decoded here
+    |   +-- UndecodableImage        422     a known format, but damaged
+    |   +-- ImageTooSmall           422     fewer pixels than a face needs
+    |   +-- RateLimited             429     too many requests in a short time
+    +-- UpstreamError                       Triton, or the way to it
+    |   +-- UpstreamUnavailable     503     not reachable, or not ready
+    |   +-- UpstreamOverloaded      503     queue full; Retry-After is set
+    |   +-- UpstreamTimeout         504     no answer before the deadline
+    +-- ModelContractError          500     tensors are not what model.toml promises
+    +-- InternalError               500     a defect here
+
+Messages are written here and are safe to show: neither what a client sent nor the text of another exception is in them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Base. `status` is the HTTP status of /v1, `code` is stable and machine-readable, `title` is for people."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "The service failed on this request."
+
+    def __init__(self, detail: str | None = None, *, retry_after_s: int | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class RequestError(GatewayError):
+    """The request cannot be served as it is."""
+
+    status, code, title = 400, "bad_request", "The request cannot be understood."
+
+
+class MissingImage(RequestError):
+    """No image where one is expected."""
+
+    status, code, title = 400, "missing_image", "The request contains no image."
+
+
+class InvalidParameter(RequestError):
+    """A parameter has a value that is not allowed."""
+
+    status, code, title = 400, "invalid_parameter", "A parameter has a value that is not allowed."
+
+
+class MalformedBody(RequestError):
+    """The body is not what its content type says."""
+
+    status, code, title = 400, "malformed_body", "The body is not what its content type says."
+
+
+class Unauthorized(RequestError):
+    """No key, or a wrong one."""
+
+    status, code, title = 401, "unauthorized", "A valid key is needed."
+
+
+class QuotaExceeded(RequestError):
+    """The key's allowance is used up."""
+
+    status, code, title = 403, "quota_exceeded", "The allowance of this key is used up."
+
+
+class UnknownPath(RequestError):
+    """Routing: no such path."""
+
+    status, code, title = 404, "unknown_path", "There is nothing at this path."
+
+
+class MethodNotAllowed(RequestError):
+    """Routing: not with this method."""
+
+    status, code, title = 405, "method_not_allowed", "This path does not take this method."
+
+
+class BodyTooLarge(RequestError):
+    """More bytes than are read."""
+
+    status, code, title = 413, "body_too_large", "The request has more bytes than are accepted."
+
+
+class ImageTooLarge(RequestError):
+    """More pixels than are decoded."""
+
+    status, code, title = 413, "image_too_large", "The image has more pixels than are accepted."
+
+
+class UnsupportedImage(RequestError):
+    """Bytes of no format that is decoded here."""
+
+    status, code, title = 415, "unsupported_image", "The bytes are not an image in a supported format."
+
+
+class UndecodableImage(RequestError):
+    """A known format, but damaged."""
+
+    status, code, title = 422, "undecodable_image", "The image is damaged or incomplete."
+
+
+class ImageTooSmall(RequestError):
+    """Fewer pixels than a face needs."""
+
+    status, code, title = 422, "image_too_small", "The image is too small to show a face."
+
+
+class RateLimited(RequestError):
+    """Too many requests in a short time."""
+
+    status, code, title = 429, "rate_limited", "Too many requests in a short time."
+
+
+class UpstreamError(GatewayError):
+    """Triton, or the way to it."""
+
+    status, code, title = 503, "upstream_error", "The inference server cannot answer now."
+
+
+class UpstreamUnavailable(UpstreamError):
+    """Not reachable, or not ready."""
+
+    status, code, title = 503, "upstream_unavailable", "The inference server is not available."
+
+
+class UpstreamOverloaded(UpstreamError):
+    """Queue full; Retry-After is set."""
+
+    status, code, title = 503, "upstream_overloaded", "The inference server is busy."
+
+
+class UpstreamTimeout(UpstreamError):
+    """No answer before the deadline."""
+
+    status, code, title = 504, "upstream_timeout", "The inference server did not answer in time."
+
+
+class ModelContractError(GatewayError):
+    """Tensors are not what model.toml promises."""
+
+    status, code, title = 500, "model_contract_error", "A model answered in an unexpected form."
+
+
+class InternalError(GatewayError):
+    """A defect here."""

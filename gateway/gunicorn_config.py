@@ -1,0 +1,22 @@
+"""Gunicorn's own settings: what no command line option of scripts/serve decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import multiprocess
+
+worker_class = "gthread"
+threads = 16
+timeout = 60
+graceful_timeout = 30
+keepalive = 15
+accesslog = None
+loglevel = "warning"
+limit_request_line = 8190
+limit_request_fields = 64
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Fold a dead worker's gauges."""
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,90 @@
+"""What the model repository says about itself: tensors from config.pbtxt, meaning from model.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+ENSEMBLE = "face_analysis"
+DETECTOR = "face_detector"
+# Which models take part. The ensemble's config is generated from this tuple (scripts/graphs/ensemble.py).
+ATTRIBUTE_MODELS = ("face_demographics", "face_expression")
+
+Config: TypeAlias = model_config_pb2.ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One tensor of a model: the attribute it stands for, its labels in order (empty: a number), its unit."""
+
+    model: str
+    tensor: str
+    attribute: str
+    labels: tuple[str, ...]
+    unit: str
+    measured: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One folder of the repository."""
+
+    name: str
+    version: str
+    licence: str
+    sha256: str
+    outputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The detector and the attribute models of this deployment."""
+
+    detector: Model
+    attribute_models: tuple[Model, ...]
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Every attribute that can be asked for, in the order of the registry."""
+        return tuple(output for model in self.attribute_models for output in model.outputs)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version by model name."""
+        return {model.name: model.version for model in (self.detector, *self.attribute_models)}
+
+
+def read_config(folder: Path) -> Config:
+    """Parse a model's config.pbtxt. Raises `google.protobuf.text_format.ParseError`."""
+    config: Config = text_format.Parse((folder / "config.pbtxt").read_text(), Config())
+    return config
+
+
+def read_model(folder: Path) -> Model:
+    """Parse a model's model.toml. Raises OSError, tomllib.TOMLDecodeError, KeyError."""
+    facts: Mapping[str, Any] = tomllib.loads((folder / "model.toml").read_text())
+    outputs = tuple(
+        Output(
+            model=folder.name,
+            tensor=tensor,
+            attribute=fact["attribute"],
+            labels=tuple(fact.get("labels", ())),
+            unit=fact["unit"],
+            measured=fact.get("measured", ""),
+            note=fact.get("note", ""),
+        )
+        for tensor, fact in facts.get("outputs", {}).items()
+    )
+    return Model(folder.name, facts["version"], facts["licence"]["summary"], facts["file"]["sha256"], outputs)
+
+
+def read_catalogue(repository: Path) -> Catalogue:
+    """The registry's models, as the repository describes them."""
+    return Catalogue(read_model(repository / DETECTOR), tuple(read_model(repository / name) for name in ATTRIBUTE_MODELS))

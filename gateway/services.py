@@ -1,0 +1,30 @@
+"""What the views use, built once by `create_app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from gateway.analyzer import Analyzer
+from gateway.models import Catalogue
+from gateway.settings import Settings
+from gateway.triton import TritonClient
+
+KEY = "vultus"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The application's collaborators."""
+
+    settings: Settings
+    catalogue: Catalogue
+    triton: TritonClient
+    analyzer: Analyzer
+
+
+def services() -> Services:
+    """Those of the current application."""
+    return cast(Services, current_app.extensions[KEY])

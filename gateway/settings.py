@@ -1,0 +1,28 @@
+"""Every setting of the gateway, in one frozen object built once by `create_app`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
+
+
+class Settings(BaseSettings):
+    """Read from `VULTUS_<NAME>` environment variables unless given."""
+
+    model_config = SettingsConfigDict(env_prefix="VULTUS_", frozen=True, extra="forbid")
+
+    triton: str = Field("127.0.0.1:8001", description="gRPC address of Triton, HOST:PORT.")
+    deadline_s: float = Field(10.0, gt=0, description="Longest time a request may wait for Triton, seconds.")
+    model_repository: Path = Field(REPOSITORY, description="Where model.toml and config.pbtxt of every model lie.")
+    max_body_bytes: int = Field(20 * 2**20, gt=0, description="Largest request body that is read, bytes.")
+    max_image_pixels: int = Field(50_000_000, gt=0, description="Largest image that is decoded, pixels, from its header.")
+    max_image_side_px: int = Field(16_384, gt=0, description="Longest image side that is decoded, pixels, from its header.")
+    min_image_side_px: int = Field(16, gt=0, description="Shortest image side that can show a face, pixels.")
+    working_side_px: int = Field(
+        1_600, gt=0, description="JPEGs are decoded at reduced scale while their longer side stays at least this, pixels."
+    )
+    log_level: str = Field("INFO", description="Level of the structured log on standard error.")

@@ -1,0 +1,196 @@
+"""The JSON of /v1, typed. The OpenAPI document is made from these models and every answer is rendered through them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+XY = Annotated[list[float], Field(min_length=2, max_length=2, description="x, y in pixels")]
+
+
+class Strict(BaseModel):
+    """Base: no field that is not declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImageSize(Strict):
+    """The image as a person sees it: after its EXIF orientation."""
+
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+
+
+class BoxOut(Strict):
+    """Corners in pixels of the upright image."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class Keypoints(Strict):
+    """Pixels of the upright image. Left and right are those of the image, not of the person."""
+
+    left_eye: XY
+    right_eye: XY
+    nose: XY
+    mouth_left: XY
+    mouth_right: XY
+
+
+class Label(Strict):
+    """A two-way decision and how probable it is."""
+
+    value: str
+    probability: Probability
+
+
+class Emotion(Strict):
+    """The most probable expression and all of them."""
+
+    dominant: str
+    probabilities: dict[str, Probability]
+
+
+class Race(Strict):
+    """The most probable perceived group and all of them. Read the model card before use."""
+
+    dominant: str
+    probabilities: dict[str, Probability]
+
+
+class Liveness(Strict):
+    """1: a living face before the camera; 0: a picture of one."""
+
+    score: Probability
+    is_real: bool
+
+
+class Classes(Strict):
+    """The most probable class and all of them."""
+
+    value: str
+    probabilities: dict[str, Probability]
+
+
+class Quality(Strict):
+    """Each 0 (bad) to 100 (good)."""
+
+    overall: Percent
+    blur: Percent
+    face: Percent
+    upper_occlusion: Percent
+    illumination: Percent
+    lower_occlusion: Percent
+    noise: Percent
+    pose: Percent
+
+
+class PoseOut(Strict):
+    """Degrees. yaw > 0: nose to the image's left; pitch > 0: looks up; roll > 0: clockwise on the screen."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+class Pupil(Strict):
+    """Pixels of the upright image."""
+
+    x: float
+    y: float
+    radius: float
+
+
+class Pupils(Strict):
+    """Left and right of the image."""
+
+    left: Pupil
+    right: Pupil
+
+
+class FaceOut(Strict):
+    """One face. An attribute that was not asked for, or has no model in this deployment, is absent."""
+
+    box: BoxOut
+    confidence: Probability
+    keypoints: Keypoints
+    age: float | None = Field(None, description="years")
+    gender: Label | None = None
+    emotion: Emotion | None = None
+    race: Race | None = None
+    liveness: Liveness | None = None
+    glasses: Classes | None = None
+    mask: Classes | None = None
+    hat: Label | None = None
+    beauty: Percent | None = None
+    quality: Quality | None = None
+    pose: PoseOut | None = None
+    landmarks: Annotated[list[XY], Field(min_length=105, max_length=105)] | None = None
+    pupils: Pupils | None = None
+
+
+class TimingsOut(Strict):
+    """Milliseconds."""
+
+    decode: float
+    inference: float
+    render: float
+
+
+class AnalysisOut(Strict):
+    """Answer of POST /v1/analyze. Faces by falling confidence; an image without a face has an empty list."""
+
+    request_id: str
+    image: ImageSize
+    faces: list[FaceOut]
+    models: dict[str, str] = Field(description="version by name of the models that took part")
+    timings_ms: TimingsOut
+
+
+class AttributeOut(Strict):
+    """One attribute that this deployment offers."""
+
+    name: str
+    model: str
+    version: str
+    labels: list[str] = Field(description="empty for a number")
+    unit: str
+    licence: str
+    measured: str = Field(description="accuracy on pictures that the model never saw")
+    note: str = Field(description="limits worth knowing before use")
+
+
+class AttributesOut(Strict):
+    """Answer of GET /v1/attributes."""
+
+    attributes: list[AttributeOut]
+
+
+class ImageJson(Strict):
+    """An image in JSON."""
+
+    image: str = Field(description="base64, or a data URL", min_length=1)
+
+
+class Problem(Strict):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    code: str = Field(description="stable, machine-readable")
+    request_id: str
+    detail: str | None = None
+
+
+class Health(Strict):
+    """Answer of /healthz and /readyz."""
+
+    status: str
+    detail: str | None = None

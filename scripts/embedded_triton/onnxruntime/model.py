@@ -1,0 +1,77 @@
+"""Triton backend `onnxruntime`, as a Python-based backend.
+
+Triton's own C++ backend of this name is not on PyPI. This one takes the same config.pbtxt: batched and non-batched models,
+dynamic shapes, `model_warmup`, and the parameters `intra_op_thread_count` and `cudnn_conv_algo_search`.
+
+Environment (set by scripts/serve): VULTUS_DEVICE = auto | cpu | gpu; VULTUS_ORT_THREADS = threads per model, over the config's.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    """One instance of one model; Triton runs each in a process of its own."""
+
+    def initialize(self, args):
+        """Open model.onnx. An exception here makes the model, and so the server, fail to start."""
+        config = json.loads(args["model_config"])
+        self._batched = config["max_batch_size"] > 0
+        self._outputs = [output["name"] for output in config["output"]]
+        parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
+        folder = Path(args["model_repository"]) / args["model_version"]
+        path = folder / (config.get("default_model_filename") or "model.onnx")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = int(os.environ.get("VULTUS_ORT_THREADS") or parameters.get("intra_op_thread_count", 1))
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(str(path), options, providers=_providers(args, parameters))
+
+    def execute(self, requests):
+        """Answer every request of this call, together when the model batches."""
+        if not self._batched or len(requests) == 1:
+            return [self._run([request])[0] for request in requests]
+        return self._run(requests)
+
+    def _run(self, requests):
+        wanted = [name for name in self._outputs if any(name in request.requested_output_names() for request in requests)]
+        try:
+            feeds = [{tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests]
+            merged = feeds[0] if len(feeds) == 1 else {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
+            values = dict(zip(wanted, self._session.run(wanted, merged), strict=True))
+        except Exception as problem:  # one bad request must not take the process with it
+            error = pb_utils.TritonError(f"onnxruntime: {problem}")
+            return [pb_utils.InferenceResponse(error=error) for _ in requests]
+        if len(requests) == 1:
+            return [_response(requests[0], values)]
+        ends = np.cumsum([len(next(iter(feed.values()))) for feed in feeds])
+        return [
+            _response(request, {name: value[start:end] for name, value in values.items()})
+            for request, start, end in zip(requests, [0, *ends[:-1]], ends, strict=True)
+        ]
+
+
+def _response(request, values):
+    tensors = [pb_utils.Tensor(name, np.ascontiguousarray(values[name])) for name in request.requested_output_names()]
+    return pb_utils.InferenceResponse(output_tensors=tensors)
+
+
+def _providers(args, parameters):
+    device = os.environ.get("VULTUS_DEVICE", "auto")
+    if device == "cpu" or (device == "auto" and args["model_instance_kind"] != "GPU"):
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        raise pb_utils.TritonModelException(
+            "a GPU was asked for, but this onnxruntime has no CUDA provider: install onnxruntime-gpu, or start with --device cpu"
+        )
+    cuda = {
+        "device_id": int(args["model_instance_device_id"] or 0),
+        "cudnn_conv_algo_search": parameters.get("cudnn_conv_algo_search", "HEURISTIC"),
+    }
+    # The CPU provider is left in for the few integer operations that CUDA does not have; a missing GPU still raises.
+    return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]

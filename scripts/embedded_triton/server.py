@@ -1,0 +1,143 @@
+"""The embedded tritonserver as a supervised process."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.embedded_triton.layout import Layout
+
+FAILED_MODEL = re.compile(r"failed to load '([^']+)' version \d+: (.*)")
+ERROR_LINE = re.compile(r"^(?:\[?E|error)[^\]]*\]?\s*(.*)", re.IGNORECASE)
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  where Triton puts its regions
+
+
+class DidNotStart(Exception):
+    """tritonserver ended or never became ready. The message is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Ports of Triton's three services on `host`."""
+
+    host: str
+    grpc: int
+    http: int
+    metrics: int
+
+
+class EmbeddedTriton:
+    """Starts, watches and stops one tritonserver and everything it started."""
+
+    def __init__(self, layout: Layout, repository: Path, ports: Ports, arguments: tuple[str, ...] = (), verbose: bool = False) -> None:
+        self._layout, self._repository, self.ports = layout, repository, ports
+        self._arguments, self._verbose = arguments, verbose
+        self._region = f"vultus{os.getpid()}_"
+        self._process: subprocess.Popen[str] | None = None
+        self._tail: collections.deque[str] = collections.deque(maxlen=400)
+
+    def start(self, timeout_s: float) -> None:
+        """Start and wait until every model is ready. Raises DidNotStart."""
+        self._sweep()
+        self._tail.clear()
+        self._process = subprocess.Popen(
+            self._command(),
+            env=self._layout.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+        deadline = time.monotonic() + timeout_s
+        while not self._is_ready():
+            if self._process.poll() is not None:
+                time.sleep(0.2)  # let the reader finish
+                self.stop(0)
+                raise DidNotStart(self._reason())
+            if time.monotonic() > deadline:
+                self.stop(0)
+                raise DidNotStart(f"Triton was not ready after {timeout_s:.0f} s.")
+            time.sleep(0.05)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self, grace_s: float) -> None:
+        """End the server politely within `grace_s`, then whatever is left of its process group, then its shared memory."""
+        if self._process is None:
+            return
+        if self.running and grace_s:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace_s)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+        self._sweep()
+
+    def _command(self) -> list[str]:
+        ports = self.ports
+        return [
+            str(self._layout.binary),
+            f"--model-repository={self._repository}",
+            f"--backend-directory={self._layout.backends}",
+            f"--grpc-address={ports.host}",
+            f"--grpc-port={ports.grpc}",
+            f"--http-address={ports.host}",
+            f"--http-port={ports.http}",
+            f"--metrics-address={ports.host}",
+            f"--metrics-port={ports.metrics}",
+            "--exit-on-error=true",
+            "--exit-timeout-secs=10",
+            "--model-control-mode=none",
+            "--disable-auto-complete-config",
+            "--allow-gpu-metrics=true",
+            f"--backend-config=python,shm-region-prefix-name={self._region}",
+            f"--backend-config=onnxruntime,shm-region-prefix-name={self._region}",
+            *self._arguments,
+        ]
+
+    def _is_ready(self) -> bool:
+        url = f"http://{self.ports.host}:{self.ports.http}/v2/health/ready"
+        try:
+            with urllib.request.urlopen(url, timeout=1) as answer:
+                return bool(answer.status == 200) and self.running
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        for line in process.stdout or ():
+            self._tail.append(line.rstrip())
+            if self._verbose:
+                sys.stderr.write(f"triton: {line}")
+
+    def _reason(self) -> str:
+        lines = list(self._tail)
+        for line in lines:
+            found = FAILED_MODEL.search(line)
+            if found:
+                return f"Model {found[1]} does not load: {found[2].strip()}"
+        errors = [found[1] for line in lines if (found := ERROR_LINE.match(line)) and found[1]]
+        return f"Triton ended at start: {errors[-1] if errors else (lines[-1] if lines else 'no output')}"
+
+    def _sweep(self) -> None:
+        if SHARED_MEMORY.is_dir():
+            for region in SHARED_MEMORY.glob(f"{self._region}*"):
+                region.unlink(missing_ok=True)

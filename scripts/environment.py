@@ -1,0 +1,72 @@
+"""Makes the virtual environment that the commands of this folder run in. Standard library only; runs on old Pythons too."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOWEST, HIGHEST = (3, 11), (3, 13)
+
+
+def run_inside(module, extras):
+    """Replace this process by `python -m module` in an environment that has the package with `extras`."""
+    python = _prepare(extras)
+    os.chdir(str(ROOT)) if not os.environ.get("VULTUS_KEEP_CWD") else None
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    os.execv(str(python), [str(python), "-m", module] + sys.argv[1:])
+
+
+def _prepare(extras):
+    folder = Path(os.environ.get("VULTUS_VENV") or str(ROOT / ".venv"))
+    python = folder / "bin" / "python"
+    wanted = _fingerprint(extras)
+    stamp = folder / ("vultus-" + "-".join(extras))
+    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return python
+    base = _supported_python()
+    if not python.exists():
+        _say("creating a virtual environment in " + folder.name)
+        _call([base, "-m", "venv", str(folder)], "The virtual environment cannot be created (Debian, Ubuntu: apt install python3-venv).")
+    _say("installing (" + ", ".join(extras) + "); this happens once")
+    requirement = str(ROOT) + "[" + ",".join(extras) + "]"
+    _call(
+        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", requirement],
+        "Installing failed; the lines above say why. A package index must be reachable.",
+    )
+    stamp.write_text(wanted)
+    return python
+
+
+def _fingerprint(extras):
+    content = (ROOT / "pyproject.toml").read_bytes() + ",".join(extras).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _supported_python():
+    if LOWEST <= sys.version_info[:2] <= HIGHEST:
+        return sys.executable
+    for minor in range(LOWEST[1], HIGHEST[1] + 1):
+        found = shutil.which("python3." + str(minor))
+        if found:
+            return found
+    _fail(
+        "Python %d.%d is not supported and no python3.11, python3.12 or python3.13 is on the PATH: install one of them."
+        % sys.version_info[:2]
+    )
+
+
+def _call(command, advice):
+    if subprocess.call(command, stdout=sys.stderr) != 0:
+        _fail(advice)
+
+
+def _say(text):
+    sys.stderr.write("vultus: " + text + "\n")
+
+
+def _fail(text):
+    _say(text)
+    sys.exit(1)

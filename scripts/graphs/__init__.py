@@ -1,0 +1,1 @@
+"""Builds the parts of the ensemble that are arithmetic, not learned: ONNX graphs written in ONNX's text format."""

@@ -1,0 +1,58 @@
+"""`face_prepare`: any picture onto the detector's square."""
+
+from __future__ import annotations
+
+import onnx
+import onnx.parser
+
+from scripts.graphs.geometry import DETECTOR_SIDE_PX
+
+
+def build() -> onnx.ModelProto:
+    """IMAGE UINT8 [1,H,W,3] -> DETECTOR_INPUT UINT8 [1,3,S,S] (top left, rest black), SCALE FP32 [1] (detector px per picture px).
+
+    Large pictures are first halved until the last step is at most a factor of two: bilinear reduction by exactly two is
+    a box average, so nothing aliases, at a quarter of the time of an antialiased resize (14 ms against 3.4 ms at 1920x1080).
+    """
+    halvings, current = "", "IMAGE"
+    for step in range(1, 5):
+        halvings += f"""
+            size{step} = Shape <start = 1, end = 3> ({current})
+            long{step} = ReduceMax <keepdims = 1> (size{step})
+            large{step} = Greater (long{step}, twice)
+            divisor{step} = Where (large{step}, two, one)
+            less{step} = Div (size{step}, divisor{step})
+            least{step} = Max (less{step}, one)
+            sizes{step} = Concat <axis = 0> (one, least{step}, channels)
+            half{step} = Resize <mode = "linear"> ({current}, , , sizes{step})"""
+        current = f"half{step}"
+    return onnx.parser.parse_model(f"""
+        <ir_version: 9, opset_import: ["" : 18], producer_name: "vultus", doc_string: "Letterbox to the detector's square">
+        face_prepare (uint8[1, H, W, 3] IMAGE) => (uint8[1, 3, {DETECTOR_SIDE_PX}, {DETECTOR_SIDE_PX}] DETECTOR_INPUT, float[1] SCALE) {{
+            side = Constant <value = int64[1] {{{DETECTOR_SIDE_PX}}}> ()
+            twice = Constant <value = int64[1] {{{2 * DETECTOR_SIDE_PX}}}> ()
+            sidef = Cast <to = 1> (side)
+            one = Constant <value = int64[1] {{1}}> ()
+            two = Constant <value = int64[1] {{2}}> ()
+            channels = Constant <value = int64[1] {{3}}> ()
+            {halvings}
+            size = Shape <start = 1, end = 3> (IMAGE)
+            sizef = Cast <to = 1> (size)
+            longf = ReduceMax <keepdims = 1> (sizef)
+            SCALE = Div (sidef, longf)
+            wanted = Mul (sizef, SCALE)
+            rounded = Round (wanted)
+            one_px = Constant <value = float {{1.0}}> ()
+            inner = Max (rounded, one_px)
+            inner64 = Cast <to = 7> (inner)
+            sizes = Concat <axis = 0> (one, inner64, channels)
+            small = Resize <mode = "linear"> ({current}, , , sizes)
+            missing = Sub (side, inner64)
+            none = Constant <value = int64[5] {{0, 0, 0, 0, 0}}> ()
+            zero = Constant <value = int64[1] {{0}}> ()
+            pads = Concat <axis = 0> (none, missing, zero)
+            black = Constant <value = uint8 {{0}}> ()
+            square = Pad <mode = "constant"> (small, pads, black)
+            DETECTOR_INPUT = Transpose <perm = [0, 3, 1, 2]> (square)
+        }}
+    """)

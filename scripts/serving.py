@@ -1,0 +1,229 @@
+"""Starts Triton and the gateway, watches both, stops both.
+
+Ready when both answer; ends on Ctrl-C or SIGTERM. Triton is restarted when it dies, with a growing pause.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.embedded_triton.layout import Unusable, build
+from scripts.embedded_triton.server import DidNotStart, EmbeddedTriton, Ports
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = ROOT / "tests" / "pictures" / "astronaut.jpg"
+TRITON_START_S, GATEWAY_START_S, DRAIN_S = 120.0, 30.0, 30.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S, STABLE_S = 0.5, 30.0, 60.0
+
+
+class Failure(Exception):
+    """Why serving cannot start or go on, in one line."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line. Returns the exit status."""
+    options = _parser().parse_args(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with tempfile.TemporaryDirectory(prefix="vultus-") as folder:
+        try:
+            return _serve(options, Path(folder), stop)
+        except (Failure, DidNotStart, Unusable) as problem:
+            _say(str(problem))
+            return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/serve", description="Serve face analysis: Triton and the HTTP gateway.")
+    parser.add_argument("--host", default="127.0.0.1", help="address of the gateway (default %(default)s)")
+    parser.add_argument("--port", type=_port, default=8080, help="port of the gateway (default %(default)s; 0 picks a free one)")
+    parser.add_argument("--workers", type=_at_least_one, default=2, help="gateway processes (default %(default)s)")
+    parser.add_argument("--triton", metavar="HOST:PORT", help="gRPC address of a running Triton, in place of the embedded one")
+    parser.add_argument("--triton-host", default="127.0.0.1", help="address of the embedded Triton (default %(default)s)")
+    for name, port in (("grpc", 8001), ("http", 8000), ("metrics", 8002)):
+        parser.add_argument(
+            f"--{name}-port", type=_port, default=port, help=f"embedded Triton's {name} port (default %(default)s; 0 picks a free one)"
+        )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="where models run; gpu fails rather than fall back"
+    )
+    parser.add_argument("--threads", type=_at_least_one, help="threads per model (default: each model's config)")
+    parser.add_argument("--model-repository", type=Path, default=ROOT / "model_repository", help=argparse.SUPPRESS)
+    parser.add_argument("--verbose", action="store_true", help="show Triton's own log")
+    return parser
+
+
+def _serve(options: argparse.Namespace, folder: Path, stop: threading.Event) -> int:
+    if not 3.11 <= sys.version_info[0] + sys.version_info[1] / 100 <= 3.13:
+        raise Failure("Python 3.11 to 3.13 is needed.")
+    port = _claim(options.host, options.port, "--port")
+    embedded, address = (None, options.triton) if options.triton else _embedded(options, folder)
+    if embedded:
+        _say("starting Triton")
+        embedded.start(TRITON_START_S)
+    gateway: subprocess.Popen[bytes] | None = None
+    try:
+        gateway = _start_gateway(options, port, address, folder)
+        base = f"http://{_reachable(options.host)}:{port}"
+        _await_gateway(base, gateway, stop)
+        if not stop.is_set():
+            _announce(base, address, embedded)
+            _watch(gateway, embedded, stop)
+        return 0
+    finally:
+        _say("stopping")
+        if gateway:
+            _end(gateway)
+        if embedded:
+            embedded.stop(DRAIN_S)
+
+
+def _embedded(options: argparse.Namespace, folder: Path) -> tuple[EmbeddedTriton, str]:
+    host = options.triton_host
+    ports = Ports(host, *(_claim(host, getattr(options, f"{name}_port"), f"--{name}-port") for name in ("grpc", "http", "metrics")))
+    os.environ["VULTUS_DEVICE"] = options.device
+    if options.threads:
+        os.environ["VULTUS_ORT_THREADS"] = str(options.threads)
+    return EmbeddedTriton(build(folder), options.model_repository, ports, verbose=options.verbose), f"{_reachable(host)}:{ports.grpc}"
+
+
+def _start_gateway(options: argparse.Namespace, port: int, triton: str, folder: Path) -> subprocess.Popen[bytes]:
+    metrics = folder / "metrics"
+    metrics.mkdir()
+    environment = {
+        **os.environ,
+        "VULTUS_TRITON": triton,
+        "VULTUS_MODEL_REPOSITORY": str(options.model_repository),
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+    }
+    for mine in ("VULTUS_DEVICE", "VULTUS_ORT_THREADS", "VULTUS_VENV"):
+        environment.pop(mine, None)
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--config",
+        "python:gateway.gunicorn_config",
+        "--bind",
+        f"{options.host}:{port}",
+        "--workers",
+        str(options.workers),
+        "gateway.app:create_app()",
+    ]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+
+
+def _await_gateway(base: str, gateway: subprocess.Popen[bytes], stop: threading.Event) -> None:
+    deadline, state = time.monotonic() + GATEWAY_START_S, "the gateway does not answer"
+    while not stop.is_set():
+        if gateway.poll() is not None:
+            raise Failure("The gateway ended at start; its messages are above.")
+        try:
+            urllib.request.urlopen(f"{base}/readyz", timeout=3).close()  # noqa: S310  our own server
+            return
+        except urllib.error.HTTPError as problem:
+            state = problem.read().decode(errors="replace").strip()
+        except (urllib.error.URLError, OSError):
+            pass
+        if time.monotonic() > deadline:
+            raise Failure(f"Not ready after {GATEWAY_START_S:.0f} s: {state}")
+        stop.wait(0.1)
+
+
+def _announce(base: str, triton: str, embedded: EmbeddedTriton | None) -> None:
+    own = f"   (HTTP {embedded.ports.http}, metrics {embedded.ports.metrics})" if embedded else ""
+    sys.stdout.write(f"""Vultus is ready.
+  gateway       {base}   (API: {base}/docs)
+  Triton gRPC   {triton}{own}
+Try it:
+  curl -F image=@{shlex.quote(str(SAMPLE))} {base}/v1/analyze
+""")
+    sys.stdout.flush()
+
+
+def _watch(gateway: subprocess.Popen[bytes], embedded: EmbeddedTriton | None, stop: threading.Event) -> None:
+    """Until told to stop. A dead gateway is an error; a dead Triton is started again."""
+    pause, started = FIRST_PAUSE_S, time.monotonic()
+    while not stop.wait(0.2):
+        if gateway.poll() is not None:
+            raise Failure("The gateway ended unexpectedly.")
+        if embedded is None or embedded.running:
+            continue
+        if time.monotonic() - started > STABLE_S:
+            pause = FIRST_PAUSE_S
+        _say(f"Triton ended; starting it again in {pause:g} s")
+        embedded.stop(0)
+        stop.wait(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_S)
+        if not stop.is_set():
+            try:
+                embedded.start(TRITON_START_S)
+                _say("Triton is ready again")
+            except DidNotStart as problem:
+                _say(str(problem))
+            started = time.monotonic()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let requests finish, then end what is left of the process group."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(DRAIN_S + 5)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _claim(host: str, port: int, option: str) -> int:
+    """The port, or a free one for 0. Raises Failure when it is taken or the address is not ours."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError:
+            raise Failure(f"Port {port} needs more rights: choose another with {option}.") from None
+        except OSError as problem:
+            raise Failure(
+                f"Port {port} on {host} cannot be used ({problem.strerror}): choose another with {option}, 0 picks a free one."
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+
+
+def _port(text: str) -> int:
+    if not (text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError("a port is a whole number from 0 to 65535")
+    return int(text)
+
+
+def _at_least_one(text: str) -> int:
+    if not (text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError("a whole number of at least 1 is needed")
+    return int(text)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"vultus: {text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

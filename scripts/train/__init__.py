@@ -1,0 +1,1 @@
+"""How every weight in `model_repository/` was made. See README.md in this folder."""

@@ -1,0 +1,178 @@
+"""Train and export `face_demographics`: age, gender, race. Run: python -m scripts.train.demographics --help."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scripts.train.attribute_net import Trunk, View, look
+from scripts.train.attribute_training import Recipe, held_out, train
+from scripts.train.command import common_arguments, sources_from
+from scripts.train.crop_batches import Crops, Jitter, plain
+from scripts.train.export import export
+from scripts.train.face_crops import AGE, MALE, CropSet, load
+from scripts.train.weak_origin import LATINO, MIDDLE_EASTERN, origin_of
+
+VIEW = View(size=112)
+AGES = 101
+RACES = ("Asian", "Indian", "Black", "White", "Other")
+BANDS = (0, 4, 10, 18, 30, 40, 50, 60, 70, 200)
+
+# Columns of a target row.
+AGE_YEARS, AGE_SIGMA, AGE_WEIGHT, IS_MALE, GENDER_WEIGHT, RACE, RACE_WEIGHT, IS_LATINO, ORIGIN_WEIGHT, COLUMNS = range(10)
+
+
+class Demographics(nn.Module):
+    """Input [B,3,112,112] -> logits of 101 ages, 2 genders (male, female), 5 races (RACES), 1 for `latino` within Other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = Trunk(3, ((24, 1, 2, 1, False), (40, 3, 3, 2, False), (80, 4, 4, 2, False), (128, 3, 4, 2, True)), 24, 2, 512)
+        self.drop = nn.Dropout(0.25)
+        self.age, self.gender, self.race, self.origin = (
+            nn.Linear(512, AGES),
+            nn.Linear(512, 2),
+            nn.Linear(512, len(RACES)),
+            nn.Linear(512, 1),
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        features = self.drop(self.trunk(x))
+        return self.age(features), self.gender(features), self.race(features), self.origin(features)[:, 0]
+
+
+class Served(nn.Module):
+    """FACE_CROPS UINT8 [B,160,160,3] -> AGE [B,1] years, GENDER [B,2] (male, female), RACE [B,6]."""
+
+    def __init__(self, net: Demographics) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("years", torch.arange(AGES).float())
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        age, gender, race, origin = self.net(look(crops, VIEW))
+        years = (age.softmax(1) * self.years).sum(1, keepdim=True)
+        five, latino = race.softmax(1), origin.sigmoid()[:, None]
+        other = five[:, 4:]
+        return years, gender.softmax(1), torch.cat([five[:, :4], other * (1 - latino), other * latino], 1)
+
+
+def loss(outputs: tuple[Tensor, Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
+    """Label-distribution age (Gao et al., 2018) with the error of the expected value, plus cross-entropies; rows weigh as told."""
+    age, gender, race, origin = outputs
+    years = torch.arange(AGES, device=age.device).float()
+    true_age = target[:, AGE_YEARS : AGE_YEARS + 1]
+    wanted = (-0.5 * ((years - true_age) / target[:, AGE_SIGMA : AGE_SIGMA + 1]) ** 2).softmax(1)
+    expected = (age.softmax(1) * years).sum(1)
+    age_loss = -(wanted * age.log_softmax(1)).sum(1) + 0.15 * F.smooth_l1_loss(expected, true_age[:, 0], reduction="none")
+    male = target[:, IS_MALE]
+    gender_loss = -(torch.stack([male, 1 - male], 1) * gender.log_softmax(1)).sum(1)
+    race_loss = F.cross_entropy(race, target[:, RACE].long(), reduction="none", label_smoothing=0.05)
+    origin_loss = F.binary_cross_entropy_with_logits(origin, target[:, IS_LATINO], reduction="none")
+    parts = ((age_loss, AGE_WEIGHT), (gender_loss, GENDER_WEIGHT), (race_loss, RACE_WEIGHT), (0.5 * origin_loss, ORIGIN_WEIGHT))
+    return sum((value * target[:, column]).mean() for value, column in parts)  # type: ignore[return-value]
+
+
+def utk_targets(data: CropSet) -> NDArray[np.float32]:
+    """True labels; the gender of small children is softened by the teacher, which sees what can be seen."""
+    rows = np.zeros((len(data.rows), COLUMNS), np.float32)
+    age, male = data.column("age").astype(np.float32), (data.column("gender") == "M").astype(np.float32)
+    rows[:, AGE_YEARS] = age.clip(0, AGES - 1)
+    rows[:, AGE_SIGMA], rows[:, AGE_WEIGHT] = 1.0 + 0.05 * age, 1.0
+    soft = np.where(np.isnan(data.teachers[:, MALE]), male, data.teachers[:, MALE])
+    rows[:, IS_MALE], rows[:, GENDER_WEIGHT] = 0.75 * male + 0.25 * soft, np.where(age < 4, 0.5, 1.0)
+    rows[:, RACE] = [RACES.index(race) for race in data.column("race")]
+    rows[:, RACE_WEIGHT] = 1.0
+    return rows
+
+
+def lfw_targets(data: CropSet) -> NDArray[np.float32]:
+    """Gender from the name, age from the teacher at low weight, origin where it is publicly known."""
+    rows = np.zeros((len(data.rows), COLUMNS), np.float32)
+    teacher_age = data.teachers[:, AGE]
+    rows[:, AGE_YEARS] = np.nan_to_num(teacher_age, nan=40).clip(0, AGES - 1)
+    rows[:, AGE_SIGMA], rows[:, AGE_WEIGHT] = 6.0, np.where(np.isnan(teacher_age), 0, 0.15)
+    gender = data.column("gender")
+    rows[:, IS_MALE], rows[:, GENDER_WEIGHT] = gender == "M", np.isin(gender, ["M", "F"])
+    origin = np.array([origin_of(name) for name in data.column("name")])
+    rows[:, IS_LATINO], rows[:, ORIGIN_WEIGHT] = origin == LATINO, np.isin(origin, [LATINO, MIDDLE_EASTERN])
+    return rows
+
+
+def sampling_weights(utk: NDArray[np.float32], lfw: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Rare ages and races more often, by the square root; a quarter of the samples from LFW, its known origins more often."""
+    band = np.digitize(utk[:, AGE_YEARS], BANDS)
+    weight = np.ones(len(utk))
+    for groups in (band, utk[:, RACE]):
+        values, counts = np.unique(groups, return_counts=True)
+        weight *= (1 / np.sqrt(counts))[np.searchsorted(values, groups)]
+    second = np.where(lfw[:, ORIGIN_WEIGHT] > 0, 4.0, 1.0) * np.where(lfw[:, IS_MALE] > 0.5, 1.0, 2.5)
+    return np.concatenate([0.75 * weight / weight.sum(), 0.25 * second / second.sum()])
+
+
+def validator(utk: CropSet, rows: NDArray[np.int64], served_on: str) -> object:
+    """Accuracy on the held-out slice of the training rows."""
+    ages = utk.column("age").astype(np.float32)[rows]
+    male = utk.column("gender")[rows] == "M"
+    race = np.array([RACES.index(r) for r in utk.column("race")[rows]])
+
+    @torch.no_grad()
+    def validate(model: nn.Module) -> dict[str, float]:
+        model.eval()
+        served = Served(model).to(served_on).eval()  # type: ignore[arg-type]
+        answers = [served(plain(utk.crops, chunk).to(served_on)) for chunk in np.array_split(rows, max(1, len(rows) // 128))]
+        age, gender, six = (torch.cat(part).cpu().numpy() for part in zip(*answers, strict=True))
+        five = np.concatenate([six[:, :4], six[:, 4:].sum(1, keepdims=True)], 1)
+        adult, said = ages >= 18, five.argmax(1)
+        return {
+            "age_mae": round(float(np.abs(age[:, 0] - ages).mean()), 3),
+            "gender_adults": round(float(((gender[:, 0] > 0.5) == male)[adult].mean()), 4),
+            "gender": round(float(((gender[:, 0] > 0.5) == male).mean()), 4),
+            "race_mean_recall": round(float(np.mean([(said == r)[race == r].mean() for r in range(5)])), 4),
+        }
+
+    return validate
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    common_arguments(parser)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--samples-per-epoch", type=int, default=16_000)
+    parser.add_argument("--export-only", action="store_true")
+    options = parser.parse_args()
+    sources = sources_from(options)
+    utk, lfw = load(sources, "utkface"), load(sources, "lfw")
+    utk_ok = (utk.column("split") == "train") & utk.found
+    lfw_ok = (lfw.column("split") == "train") & lfw.found
+    aside = held_out(utk.column("path"), 16)
+    utk_rows, lfw_rows = np.nonzero(utk_ok & ~aside)[0], np.nonzero(lfw_ok)[0]
+    targets_utk, targets_lfw = utk_targets(utk)[utk_rows], lfw_targets(lfw)[lfw_rows]
+    index = np.concatenate([np.stack([np.zeros_like(utk_rows), utk_rows], 1), np.stack([np.ones_like(lfw_rows), lfw_rows], 1)])
+    recipe = Recipe("demographics", 0 if options.export_only else options.epochs, options.samples_per_epoch)
+    crops = Crops([utk.crops, lfw.crops], index, np.concatenate([targets_utk, targets_lfw]), Jitter(VIEW), recipe.seed)
+    validate = validator(utk, np.nonzero(utk_ok & aside)[0], options.device)
+    net = train(
+        recipe,
+        Demographics(),
+        VIEW,
+        crops,
+        sampling_weights(targets_utk, targets_lfw),
+        loss,
+        validate,  # type: ignore[arg-type]
+        options.output,
+        options.device,
+        options.workers,
+    )
+    example = plain(utk.crops, utk_rows[:2]).numpy()
+    export(Served(net), "face_demographics", example, "FACE_CROPS", ["AGE", "GENDER", "RACE"], 0.02)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

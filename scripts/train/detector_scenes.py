@@ -1,0 +1,233 @@
+"""Compose detector training scenes: warped photographs, mosaics, close-ups and face-free pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.train.detector_pictures import Picture
+from scripts.train.photometry import degrade, paint
+from scripts.train.repositories import decode
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+MIN_FACE_PX, MIN_VISIBLE = 6.0, 0.55
+
+
+@dataclass(slots=True)
+class Scene:
+    """A canvas RGB-order-agnostic uint8 [S,S,3] with boxes [N,4], points [N,5,2] (NaN: unknown) and ignored boxes."""
+
+    image: Image
+    boxes: Floats
+    points: Floats
+    ignore: Floats
+
+
+class SceneMaker:
+    """Draws scenes of any size. Deterministic for a given generator."""
+
+    def __init__(self, pictures: Sequence[Picture]) -> None:
+        groups: dict[str, list[Picture]] = {}
+        pictures = [_settled(picture) for picture in pictures]
+        for picture in pictures:
+            groups.setdefault(picture.origin, []).append(picture)
+        self._groups = groups
+        self._single = [p for p in pictures if len(p.boxes) == 1 and p.origin in {"lfw", "utk", "masks", "maskon", "spoof"}]
+        self._shares = {"street": 0.42, "lfw": 0.22, "maskon": 0.10, "masks": 0.12, "spoof": 0.08, "utk": 0.06}
+
+    def scene(self, side: int, rng: np.random.Generator) -> Scene:
+        """One augmented scene of `side` px."""
+        kind = rng.random()
+        if kind < 0.36:
+            scene = self._photo(side, rng)
+        elif kind < 0.74:
+            scene = self._mosaic(side, rng)
+        elif kind < 0.90:
+            scene = self._close_up(side, rng)
+        else:
+            scene = _without_faces(self._photo(side, rng), rng)
+        paint(scene.image, scene.boxes, scene.points, rng)
+        scene.image = degrade(scene.image, rng)
+        return scene
+
+    def _pick(self, rng: np.random.Generator) -> Picture:
+        names = list(self._shares)
+        group = self._groups[names[rng.choice(len(names), p=list(self._shares.values()))]]
+        return group[rng.integers(len(group))]
+
+    def _photo(self, side: int, rng: np.random.Generator) -> Scene:
+        size = float(np.exp(rng.uniform(np.log(7), np.log(0.7 * side))))
+        return _place(self._pick(rng), side, size, _angle(rng), self._background(side, rng), rng)
+
+    def _close_up(self, side: int, rng: np.random.Generator) -> Scene:
+        picture = self._single[rng.integers(len(self._single))]
+        return _place(picture, side, side * rng.uniform(0.2, 0.97), _angle(rng), self._background(side, rng), rng)
+
+    def _mosaic(self, side: int, rng: np.random.Generator) -> Scene:
+        cells = int(rng.choice([2, 3, 4, 5], p=[0.35, 0.3, 0.2, 0.15]))
+        cuts = [np.linspace(0, side, cells + 1).astype(int) for _ in range(2)]
+        for cut in cuts:
+            cut[1:-1] += rng.integers(-side // (5 * cells), side // (5 * cells) + 1, cells - 1)
+        image, parts = np.zeros((side, side, 3), np.uint8), []
+        for row in range(cells):
+            for column in range(cells):
+                left, right = cuts[0][column : column + 2]
+                top, bottom = cuts[1][row : row + 2]
+                part = self._cell(int(max(right - left, bottom - top)), rng)
+                image[top:bottom, left:right] = part.image[: bottom - top, : right - left]
+                parts.append(_crop(part, right - left, bottom - top, np.array([left, top], np.float32)))
+        boxes, points, ignore = (np.concatenate([getattr(p, name) for p in parts]) for name in ("boxes", "points", "ignore"))
+        return Scene(image, boxes, points, ignore)
+
+    def _cell(self, side: int, rng: np.random.Generator) -> Scene:
+        if rng.random() < 0.08:
+            return _without_faces(self._photo(side, rng), rng)
+        size = float(np.exp(rng.uniform(np.log(7), np.log(0.9 * side))))
+        return _place(self._pick(rng), side, size, _angle(rng), None, rng)
+
+    def _background(self, side: int, rng: np.random.Generator) -> Image | None:
+        """A stretch of a photograph that lies beside its faces, enlarged; None: plain colour."""
+        if rng.random() < 0.5:
+            return None
+        picture = self._groups["lfw"][rng.integers(len(self._groups["lfw"]))]
+        image = decode(picture.data)
+        taken = np.concatenate([picture.boxes, picture.ignore])
+        if image is None or not len(taken):
+            return None
+        left, right = int(taken[:, 0].min()) - 12, int(taken[:, 2].max()) + 12
+        strip = image[:, :left] if left > image.shape[1] - right else image[:, right:]
+        if min(strip.shape[:2]) < 24:
+            return None
+        return cv2.resize(strip, (side, side)).astype(np.uint8)
+
+
+def _settled(picture: Picture) -> Picture:
+    """Without doubtful boxes that are a second answer for a certain face."""
+    middle = (picture.ignore[:, None, :2] + picture.ignore[:, None, 2:]) / 2
+    inside = ((middle > picture.boxes[None, :, :2]) & (middle < picture.boxes[None, :, 2:])).all(2).any(1)
+    return replace(picture, ignore=picture.ignore[~inside])
+
+
+def _angle(rng: np.random.Generator) -> float:
+    kind = rng.random()
+    if kind < 0.5:
+        return float(rng.normal(0, 6))
+    return float(rng.uniform(-50, 50)) if kind < 0.93 else float(rng.uniform(-100, 100))
+
+
+def _place(picture: Picture, side: int, face_px: float, angle: float, background: Image | None, rng: np.random.Generator) -> Scene:
+    """Warp a photograph so that one of its faces is about `face_px` high somewhere on the canvas."""
+    image = decode(picture.data)
+    assert image is not None
+    if len(picture.boxes):
+        box = picture.boxes[rng.integers(len(picture.boxes))]
+    else:
+        box = np.array([0, 0, image.shape[1] / 4, image.shape[0] / 4], np.float32)
+    scale = face_px / max(1.0, float(box[3] - box[1]))
+    if rng.random() < 0.85:  # mostly no small picture on a plain ground
+        scale = max(scale, 0.85 * side / max(image.shape[:2]))
+        face_px = scale * float(box[3] - box[1])
+    scale = min(scale, 8.0)
+    centre = (box[:2] + box[2:]) / 2
+    margin = min(0.5 * side, face_px * 0.5)
+    target = rng.uniform(margin, side - margin, 2) if rng.random() < 0.95 else rng.uniform(0, side, 2)
+    flip = rng.random() < 0.5
+    turn = np.deg2rad(angle)
+    matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    if flip:
+        matrix = matrix @ np.diag([-1.0, 1.0])
+    stretch = np.exp(rng.normal(0, 0.06))
+    matrix = np.diag([stretch, 1 / stretch]) @ matrix
+    shift = target - matrix @ centre
+    shrunk, matrix_used = _pyramid(image, matrix, scale)
+    full = np.hstack([matrix_used, shift[:, None]]).astype(np.float32)
+    fill = tuple(int(v) for v in rng.integers(0, 256, 3)) if rng.random() < 0.6 else (0, 0, 0)
+    canvas = cv2.warpAffine(shrunk, full, (side, side), flags=cv2.INTER_LINEAR, borderValue=fill)
+    if background is not None:
+        inside = cv2.warpAffine(np.full(shrunk.shape[:2], 255, np.uint8), full, (side, side), flags=cv2.INTER_NEAREST)
+        canvas[inside == 0] = background[inside == 0]
+    points = picture.points @ matrix.T.astype(np.float32) + shift.astype(np.float32)
+    if flip:
+        points = points[:, [1, 0, 2, 4, 3]]
+    scene = Scene(
+        canvas.astype(np.uint8), _turned(picture.boxes, matrix, shift), points.astype(np.float32), _turned(picture.ignore, matrix, shift)
+    )
+    return _crop(scene, side, side, np.zeros(2, np.float32))
+
+
+def _pyramid(image: Image, matrix: NDArray[np.float64], scale: float) -> tuple[Image, NDArray[np.float64]]:
+    """Shrink by averaging before a strong reduction, so that the warp does not alias."""
+    if scale > 0.6:
+        return image, matrix
+    factor = max(scale * 1.3, 2 / min(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    ratio = np.array([size[0] / image.shape[1], size[1] / image.shape[0]])
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8), matrix / ratio
+
+
+def _turned(boxes: Floats, matrix: NDArray[np.float64], shift: NDArray[np.float64]) -> Floats:
+    """Boxes around the turned ellipses that the upright boxes inscribe."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix.T + shift
+    half = np.sqrt(((boxes[:, 2:] - boxes[:, :2]) / 2) ** 2 @ (matrix**2).T)
+    return np.hstack([centre - half, centre + half]).astype(np.float32)
+
+
+def _crop(scene: Scene, width: int, height: int, offset: Floats) -> Scene:
+    """Keep what is visible in [0,width]x[0,height], demote the rest to ignored, then move by `offset`."""
+    limit = np.array([width, height, width, height], np.float32)
+    clipped = scene.boxes.clip(0, limit)
+    area, visible = ((b[:, 2:] - b[:, :2]).clip(0).prod(1) for b in (scene.boxes, clipped))
+    keep = (visible >= MIN_VISIBLE * area) & ((scene.boxes[:, 2:] - scene.boxes[:, :2]).min(1, initial=1e9) >= MIN_FACE_PX)
+    ignore = np.concatenate([clipped[~keep], scene.ignore.clip(0, limit)])
+    ignore = ignore[(ignore[:, 2:] - ignore[:, :2]).min(1, initial=1e9) > 1]
+    shift = np.tile(offset, 2)
+    return Scene(scene.image, clipped[keep] + shift, scene.points[keep] + offset, ignore + shift)
+
+
+def _without_faces(scene: Scene, rng: np.random.Generator) -> Scene:
+    """Cover every face with a patch of texture: what remains are bodies, hands, clothes, streets and letters."""
+    for x1, y1, x2, y2 in np.concatenate([scene.boxes, scene.ignore]).round().astype(int):
+        grow_x, grow_y = max(2, (x2 - x1) // 4), max(2, (y2 - y1) // 4)
+        left, top = max(0, x1 - grow_x), max(0, y1 - grow_y)
+        right, bottom = x2 + grow_x, y2 + grow_y
+        patch = scene.image[top:bottom, left:right]
+        if patch.size:
+            patch[:] = _texture(patch.shape[0], patch.shape[1], rng)
+    letters(scene.image, rng)
+    none = np.zeros((0, 4), np.float32)
+    return Scene(scene.image, none, np.zeros((0, 5, 2), np.float32), none)
+
+
+def _texture(height: int, width: int, rng: np.random.Generator) -> Image:
+    grain = int(rng.integers(2, 12))
+    coarse = rng.integers(0, 256, (grain, grain, 3)).astype(np.uint8)
+    coarse = (coarse * rng.uniform(0.1, 1) + rng.integers(0, 120, 3)).clip(0, 255).astype(np.uint8)
+    kind = cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST
+    return cv2.resize(coarse, (width, height), interpolation=kind).astype(np.uint8)
+
+
+def letters(image: Image, rng: np.random.Generator) -> None:
+    """Draw text, discs and lines: things that small detectors take for faces."""
+    side = image.shape[0]
+    for _ in range(int(rng.integers(0, 10))):
+        colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+        x, y = (int(v) for v in rng.integers(0, side, 2))
+        kind = rng.random()
+        if kind < 0.45:
+            text = "".join(chr(int(c)) for c in rng.integers(33, 127, int(rng.integers(1, 12))))
+            cv2.putText(
+                image, text, (x, y), int(rng.integers(0, 8)), float(rng.uniform(0.3, 3)), colour, int(rng.integers(1, 5)), cv2.LINE_AA
+            )
+        elif kind < 0.75:
+            axes = (int(rng.integers(3, max(4, side // 6))), int(rng.integers(3, max(4, side // 6))))
+            skin = tuple(int(v) for v in (np.array([120, 150, 200]) * rng.uniform(0.3, 1.2)).clip(0, 255))
+            cv2.ellipse(image, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, skin if rng.random() < 0.6 else colour, -1, cv2.LINE_AA)
+        else:
+            end = tuple(int(v) for v in rng.integers(0, side, 2))
+            cv2.line(image, (x, y), end, colour, int(rng.integers(1, 9)), cv2.LINE_AA)

@@ -1,0 +1,199 @@
+"""Aligned face crops with labels: what the attribute recipes learn from.
+
+The crop is that of `face_align` (scripts/graphs/geometry.py). Points come from the detector's teacher, which our detector
+imitates. Teacher answers are stored beside the true labels, made with the teacher's own crop.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from scripts.graphs.geometry import CROP_SIDE_PX, crop_template
+from scripts.train.repositories import Sources, decode
+from scripts.train.yunet import Faces, YuNet
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+SETS = {
+    "utkface": "mattans/AgeProgression",
+    "lfw": "SnorreW/FacialAttributes_Snorre",
+    "celeba10k": "karthikSingireddy/cs389-hw4",
+    "fer2013": "RecepTahirGunlu/Duygu-Tanima",
+    "muxspace": "muxspace/facial_expressions",
+}
+# Where a FER2013 picture (48 px, cut to the face) lies in our crop when no detector finds its points: the median over
+# the pictures in which the teacher does.
+FER_LEFT_PX, FER_TOP_PX, FER_SIDE_PX = 24.0, 24.0, 112.0
+
+
+@dataclass(frozen=True, slots=True)
+class CropSet:
+    """One set: crops uint8 BGR [N,160,160,3] (memory-mapped), found [N], teacher answers, manifest rows."""
+
+    crops: Image
+    found: NDArray[np.bool_]
+    teachers: Floats
+    rows: list[dict[str, str]]
+
+    def column(self, name: str) -> NDArray[np.str_]:
+        """A manifest column, aligned with `crops`."""
+        return np.array([row[name] for row in self.rows])
+
+
+# Columns of CropSet.teachers.
+AGE, MALE, EMOTIONS, HUMAN_EMOTIONS, WIDTH = 0, 1, slice(2, 9), slice(9, 16), 16
+
+
+def load(sources: Sources, name: str) -> CropSet:
+    """All rows of a manifest, cut once and then read from the cache."""
+    folder = sources.cache / "crops"
+    crops_file, facts_file = folder / f"{name}.npy", folder / f"{name}.npz"
+    rows = sources.manifest(name)
+    if not facts_file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _cut(sources, name, rows, crops_file, facts_file)
+    facts = np.load(facts_file)
+    return CropSet(np.load(crops_file, mmap_mode="r"), facts["found"], facts["teachers"], rows)
+
+
+def align(image: Image, points: Floats) -> Image:
+    """The crop of `face_align`: least-squares similarity of the five points onto the template."""
+    x, y = (points - points.mean(0)).T.astype(np.float64)
+    target = crop_template().astype(np.float64)
+    u, v = (target - target.mean(0)).T
+    spread = (x**2 + y**2).sum()
+    a, b = (x * u + y * v).sum() / spread, (x * v - y * u).sum() / spread
+    turn = np.array([[a, -b], [b, a]])
+    shift = target.mean(0) - turn @ points.mean(0)
+    per_px = float(np.hypot(a, b))
+    if per_px < 0.5:
+        factor = max(per_px * 1.4, 0.05)
+        image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        turn = turn / factor
+    return cv2.warpAffine(image, np.hstack([turn, shift[:, None]]), (CROP_SIDE_PX, CROP_SIDE_PX)).astype(np.uint8)
+
+
+class Teachers:
+    """Age, gender and expression teachers, each with its own crop (../teachers/TEACHERS.md)."""
+
+    def __init__(self, folder: Path) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._nets = {
+            name: ort.InferenceSession(str(folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
+            for name in ("faceapi_age_gender", "faceapi_expression", "human_emotion")
+        }
+        self.detector = YuNet(folder / "yunet_n.onnx")
+
+    def __call__(self, image: Image, box: Floats) -> Floats:
+        """Answers [16] for one face, averaged over the mirror image: age, P(male), seven emotions of each expression teacher."""
+        square = square_crop(image, box, 112)
+        both = np.stack([square, square[:, ::-1]])[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
+        age, gender = self._nets["faceapi_age_gender"].run(None, {"input": both})
+        emotion = self._nets["faceapi_expression"].run(None, {"input": both})[0].mean(0)[[3, 5, 4, 1, 2, 6, 0]]
+        grey = cv2.cvtColor(square_crop(image, box, 64), cv2.COLOR_BGR2GRAY).astype(np.float32) / 127.5 - 1
+        human = self._nets["human_emotion"].run(None, {"input_1:0": grey[None, ..., None]})[0][0]
+        return np.concatenate([[age.mean(), gender.mean(0)[0]], emotion, human]).astype(np.float32)
+
+
+def square_crop(image: Image, box: Floats, size: int) -> Image:
+    """Square around an xyxy box, side its longer side, black outside the picture."""
+    side = max(float(box[2] - box[0]), float(box[3] - box[1]))
+    corner = (box[:2] + box[2:] - side) / 2
+    scale = size / side
+    matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
+    if scale < 0.6:
+        n = max(2, round(side))
+        part = cv2.warpAffine(image, np.array([[1, 0, -corner[0]], [0, 1, -corner[1]]]), (n, n))
+        return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return cv2.warpAffine(image, matrix, (size, size)).astype(np.uint8)
+
+
+def _cut(sources: Sources, name: str, rows: list[dict[str, str]], crops_file: Path, facts_file: Path) -> None:
+    shape = (len(rows), CROP_SIDE_PX, CROP_SIDE_PX, 3)
+    crops = np.lib.format.open_memmap(crops_file, "w+", np.uint8, shape)
+    found, answers = np.zeros(len(rows), bool), np.full((len(rows), WIDTH), np.nan, np.float32)
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(initializer=_start, initargs=(sources.teachers,)) as pool:
+        asks = name != "fer2013"  # has true labels, and one of the teachers learned from it
+        work = (
+            (name, data, asks and row["split"] != "eval")
+            for row, data in zip(rows, sources.blobs(SETS[name], [r["blob"] for r in rows]), strict=True)
+        )
+        results: Iterator[tuple[Image, bool, Floats]] = pool.imap(_cut_one, work, chunksize=16)
+        for index, (crop, seen, answer) in enumerate(tqdm(results, total=len(rows), desc=name, unit="face", mininterval=10)):
+            crops[index], found[index], answers[index] = crop, seen, answer
+    crops.flush()
+    np.savez(facts_file, found=found, teachers=answers)
+
+
+_teachers: Teachers
+
+
+def _start(folder: Path) -> None:
+    global _teachers
+    _teachers = Teachers(folder)
+
+
+def _cut_one(work: tuple[str, bytes, bool]) -> tuple[Image, bool, Floats]:
+    name, data, ask_teachers = work
+    unknown = np.full(WIDTH, np.nan, np.float32)
+    image = decode(data)
+    if image is None:
+        return np.zeros((CROP_SIDE_PX, CROP_SIDE_PX, 3), np.uint8), False, unknown
+    image = _with_margin(name, image)
+    faces = _teachers.detector(image, 320, 0.5)
+    if not len(faces):
+        return _whole(name, image), False, unknown
+    face = _nearest_to_centre(faces, image)
+    crop = align(image, faces.points[face])
+    return crop, True, _teachers(image, faces.boxes[face]) if ask_teachers else unknown
+
+
+def _with_margin(name: str, image: Image) -> Image:
+    if name == "utkface":
+        return cv2.copyMakeBorder(image, 40, 40, 40, 40, cv2.BORDER_CONSTANT).astype(np.uint8)
+    if name == "celeba10k":
+        return cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+    if name == "fer2013":
+        large = cv2.resize(image, (192, 192), interpolation=cv2.INTER_CUBIC)
+        return cv2.copyMakeBorder(large, 48, 48, 48, 48, cv2.BORDER_CONSTANT).astype(np.uint8)
+    return image
+
+
+def _nearest_to_centre(faces: Faces, image: Image) -> int:
+    middle = np.array(image.shape[1::-1]) / 2
+    return int(np.argmin(np.linalg.norm((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - middle, axis=1)))
+
+
+def _whole(name: str, image: Image) -> Image:
+    """The picture itself in place of an aligned crop (only pictures that are cut to a face)."""
+    if name != "fer2013":
+        return cv2.resize(image, (CROP_SIDE_PX, CROP_SIDE_PX)).astype(np.uint8)
+    scale = FER_SIDE_PX / 192
+    matrix = np.array([[scale, 0, FER_LEFT_PX - 48 * scale], [0, scale, FER_TOP_PX - 48 * scale]])
+    return cv2.warpAffine(image, matrix, (CROP_SIDE_PX, CROP_SIDE_PX), flags=cv2.INTER_AREA).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    import argparse
+
+    from scripts.train.command import common_arguments, sources_from
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    common_arguments(parser)
+    parser.add_argument("sets", nargs="+", choices=SETS)
+    options = parser.parse_args()
+    for set_name in options.sets:
+        loaded = load(sources_from(options), set_name)
+        print(set_name, loaded.crops.shape, f"found {loaded.found.mean():.3f}")  # noqa: T201
