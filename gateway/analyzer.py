@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway import metrics
 from gateway.errors import ModelContractError
 from gateway.faces import Analysis, Box, Distribution, Face, Picture, Point, Pose, Timings
 from gateway.models import Catalogue, Output
@@ -44,13 +45,15 @@ class Analyzer:
         tensors = self._triton.infer(picture.pixels, (*GEOMETRY, *(output.tensor for output in outputs)))
         inference_ms = (time.perf_counter() - started) * 1e3
         used = {self._catalogue.detector.name, *(output.model for output in outputs)}
-        return Analysis(
+        analysis = Analysis(
             width_px=picture.width_px,
             height_px=picture.height_px,
             faces=_read_faces(tensors, outputs, picture),
             model_versions={name: version for name, version in self._catalogue.versions.items() if name in used},
             timings=Timings(picture.decode_ms, inference_ms),
         )
+        metrics.observe(analysis)
+        return analysis
 
 
 def _read_faces(tensors: Mapping[str, NDArray[Any]], outputs: list[Output], picture: Picture) -> tuple[Face, ...]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.resources import files
 from typing import Any, TypeVar
 
 from apispec import APISpec
 from flask import Blueprint, Flask, Response, current_app, jsonify, send_from_directory
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
-from swagger_ui_bundle import swagger_ui_path
 
 from gateway import __version__
 from gateway.errors import GatewayError
@@ -20,6 +20,7 @@ from gateway.v1_schema import ImageJson, Problem
 
 blueprint = Blueprint("documentation", __name__)
 View = TypeVar("View", bound=Callable[..., Any])
+SWAGGER_UI = str(files("flask_openapi3_swagger") / "templates" / "swagger")
 REFERENCE = "#/components/schemas/"
 
 
@@ -65,8 +66,8 @@ def openapi() -> Response:
 def docs() -> Response:
     """The document as a page; every file comes from this server."""
     page = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Vultus API {__version__}</title>
-<link rel="stylesheet" href="docs/swagger-ui.css"><link rel="icon" href="docs/favicon-32x32.png"></head>
-<body><div id="ui"></div><script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>"""
+<link rel="stylesheet" href="docs/css/swagger-ui.css"><link rel="icon" href="docs/images/swagger.svg"></head>
+<body><div id="ui"></div><script src="docs/js/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>"""
     return Response(page, mimetype="text/html")
 
 
@@ -79,7 +80,7 @@ def start() -> Response:
 @blueprint.get("/docs/<path:name>")
 def docs_file(name: str) -> Response:
     """Files of Swagger UI."""
-    return send_from_directory(swagger_ui_path, name)
+    return send_from_directory(SWAGGER_UI, name)
 
 
 @cache

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from gateway import telemetry
+from gateway import metrics
 from gateway.documentation import describe
 from gateway.errors import GatewayError
 from gateway.models import ATTRIBUTE_MODELS, DETECTOR, ENSEMBLE, read_config
@@ -33,9 +34,9 @@ def readyz() -> tuple[Response, int]:
 
 @blueprint.get("/metrics")
 @describe(summary="Prometheus metrics", media_type="text/plain")
-def metrics() -> Response:
+def exposition() -> Response:
     """GET /metrics."""
-    return telemetry.exposition()
+    return Response(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
 
 
 def unready_because(parts: Services) -> str | None:

@@ -1,7 +1,8 @@
-"""What the model repository says about itself: tensors from config.pbtxt, meaning from model.toml."""
+"""What the model repository says about itself: tensors from config.pbtxt, meaning from model.toml, accuracy from results.json."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ def read_config(folder: Path) -> Config:
 def read_model(folder: Path) -> Model:
     """Parse a model's model.toml. Raises OSError, tomllib.TOMLDecodeError, KeyError."""
     facts: Mapping[str, Any] = tomllib.loads((folder / "model.toml").read_text())
+    results = folder / "results.json"
+    measured: Mapping[str, Any] = json.loads(results.read_text()) if results.exists() else {}
     outputs = tuple(
         Output(
             model=folder.name,
@@ -77,7 +80,7 @@ def read_model(folder: Path) -> Model:
             attribute=fact["attribute"],
             labels=tuple(fact.get("labels", ())),
             unit=fact["unit"],
-            measured=fact.get("measured", ""),
+            measured=measured.get(tensor, {}).get("summary", ""),
             note=fact.get("note", ""),
         )
         for tensor, fact in facts.get("outputs", {}).items()

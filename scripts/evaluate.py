@@ -1,0 +1,47 @@
+"""Measure the committed models on `eval` rows: python -m scripts.evaluate --help.
+
+Needs clones, manifests and teachers (scripts/train/README.md) and the packages of the extra `train`. With --record the figures go
+into results.json beside each model.toml, from where GET /v1/attributes and the model cards take them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scripts.evaluation.attributes import demographics, expression
+from scripts.evaluation.detection import detector
+from scripts.pipeline import REPOSITORY, DirectPipeline
+from scripts.train.command import common_arguments, sources_from
+from scripts.train.repositories import Sources
+
+SUITES: dict[str, Callable[[Sources, DirectPipeline], dict[str, Any]]] = {
+    "face_detector": detector,
+    "face_demographics": demographics,
+    "face_expression": expression,
+}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    common_arguments(parser)
+    parser.add_argument("models", nargs="*", help=f"default: all of {', '.join(SUITES)}")
+    parser.add_argument("--record", action="store_true", help="write results.json into the model repository")
+    options = parser.parse_args()
+    pipeline = DirectPipeline()
+    options.output.mkdir(parents=True, exist_ok=True)
+    for name in options.models or SUITES:
+        results = SUITES[name](sources_from(options), pipeline)
+        folder: Path = REPOSITORY / name if options.record else options.output
+        (folder / ("results.json" if options.record else f"{name}.json")).write_text(json.dumps(results, indent=1) + "\n")
+        for tensor, figures in results.items():
+            sys.stdout.write(f"{name} {tensor}: {figures['summary']}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The model repository run in this process by ONNX Runtime: the same files as Triton serves, without a server.
+
+What a user would write by hand; the ceiling that scripts/benchmark.py measures against, and what scripts/evaluate.py runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from gateway.models import ATTRIBUTE_MODELS, DETECTOR, read_config
+
+REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
+Tensors = dict[str, NDArray[Any]]
+
+
+class DirectPipeline:
+    """Implements `gateway.analyzer.Inference` on `repository`, `threads` a model."""
+
+    def __init__(self, repository: Path = REPOSITORY, threads: int = 1, attributes: Sequence[str] = ATTRIBUTE_MODELS) -> None:
+        self._repository, self._threads = repository, threads
+        self._steps = [self._session(name) for name in ("face_prepare", DETECTOR, "face_align")]
+        self._attributes = {name: self._session(name) for name in attributes}
+        self._owner = {tensor.name: name for name in attributes for tensor in read_config(repository / name).output}
+
+    def infer(self, image: NDArray[np.uint8], outputs: Sequence[str]) -> Mapping[str, NDArray[Any]]:
+        """As the ensemble: IMAGE [H,W,3] RGB, only the models that `outputs` need."""
+        tensors: Tensors = {"IMAGE": image[None]}
+        for step in self._steps:
+            tensors |= _run(step, tensors)
+        for name in dict.fromkeys(self._owner[output] for output in outputs if output in self._owner):
+            tensors |= _run(self._attributes[name], tensors)
+        return {name: tensors[name] for name in outputs}
+
+    def attributes(self, model: str, crops: NDArray[np.uint8]) -> Tensors:
+        """One attribute model on FACE_CROPS [N,160,160,3] RGB."""
+        return _run(self._attributes[model], {"FACE_CROPS": crops})
+
+    def _session(self, name: str) -> ort.InferenceSession:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = self._threads, 1, 3
+        return ort.InferenceSession(str(self._repository / name / "1" / "model.onnx"), options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: ort.InferenceSession, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
+    names = [output.name for output in session.get_outputs()]
+    values = session.run(names, {tensor.name: tensors[tensor.name] for tensor in session.get_inputs()})
+    return dict(zip(names, values, strict=True))

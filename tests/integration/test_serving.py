@@ -1,0 +1,129 @@
+"""scripts/serve as an operator sees it: faults, messages, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import FREE_PORTS, ROOT, Served, start, stop
+
+
+def children(pid: int) -> list[int]:
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, check=True, text=True).stdout.split()
+    pairs = [(int(a), int(b)) for a, b in zip(listing[::2], listing[1::2], strict=True)]
+    found = [child for child, parent in pairs if parent == pid]
+    return found + [grandchild for child in found for grandchild in children(child)]
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def failure(*arguments: str) -> str:
+    served = start(*arguments)
+    assert served.process.wait(90) == 1
+    time.sleep(0.2)
+    lines = [line for line in served.lines if line.startswith("vultus: ") and "starting" not in line and "stopping" not in line]
+    assert len(lines) == 1, served.lines
+    assert not any("Traceback" in line for line in served.lines)
+    return lines[0]
+
+
+def test_stop_leaves_nothing() -> None:
+    served = start(*FREE_PORTS)
+    served.wait_for("curl -F")
+    family = children(served.process.pid)
+    assert any("tritonserver" in command_of(pid) for pid in family)
+    assert any("gunicorn" in command_of(pid) for pid in family)
+    assert stop(served) == 0
+    time.sleep(0.5)
+    assert [command_of(pid) for pid in family if command_of(pid)] == []
+    assert list(Path("/dev/shm").glob(f"vultus{served.process.pid}_*")) == []  # noqa: S108
+
+
+def test_triton_killed_while_serving(astronaut: bytes) -> None:
+    served = start(*FREE_PORTS)
+    served.wait_for("curl -F")
+    served.base = re.findall(r"gateway +(\S+)", "".join(served.lines))[0]
+    assert served.post(astronaut)[0] == 200
+    (triton,) = [pid for pid in children(served.process.pid) if "bin/tritonserver" in command_of(pid) and "stub" not in command_of(pid)]
+    os.kill(triton, signal.SIGKILL)
+    started = time.monotonic()
+    status, body = served.post(astronaut)
+    assert (status, body["code"]) == (503, "upstream_unavailable")
+    assert time.monotonic() - started < 10
+    assert served.get("/readyz")[0] == 503
+    assert served.get("/healthz")[0] == 200
+    served.wait_for("Triton is ready again")
+    deadline = time.monotonic() + 10
+    while served.post(astronaut)[0] != 200 or served.get("/readyz")[0] != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert stop(served) == 0
+    assert list(Path("/dev/shm").glob(f"vultus{served.process.pid}_*")) == []  # noqa: S108
+
+
+def test_a_triton_that_runs_elsewhere(served: Served, astronaut: bytes) -> None:
+    second = start("--port=0", "--triton", served.triton)
+    second.wait_for("curl -F")
+    second.base = re.findall(r"gateway +(\S+)", "".join(second.lines))[0]
+    assert second.post(astronaut)[0] == 200
+    assert stop(second) == 0
+    assert served.post(astronaut)[0] == 200
+
+
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_a_busy_port_is_said(option: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        said = failure(*[argument for argument in FREE_PORTS if not argument.startswith(option)], f"{option}={port}")
+    assert f"Port {port}" in said
+    assert option in said
+
+
+def test_a_model_that_does_not_load_is_named(tmp_path: Path) -> None:
+    repository = Path(shutil.copytree(ROOT / "model_repository", tmp_path / "models"))
+    (repository / "face_expression" / "1" / "model.onnx").write_bytes(b"not a model")
+    assert "Model face_expression does not load" in failure(*FREE_PORTS, "--model-repository", str(repository))
+
+
+def test_a_gpu_that_is_not_there_is_an_error() -> None:
+    if shutil.which("nvidia-smi"):
+        pytest.skip("this machine may have one")
+    assert "GPU" in failure(*FREE_PORTS, "--device", "gpu")
+
+
+def test_a_triton_that_is_not_there_is_said() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert "Not ready" in failure("--port=0", "--triton", f"127.0.0.1:{port}")
+
+
+def test_an_unsupported_python_is_said(tmp_path: Path) -> None:
+    """The bootstrap, run as if by an old Python with no other on the PATH."""
+    program = """import sys
+sys.path.insert(0, sys.argv[1])
+sys.version_info = (3, 8, 1)
+import scripts.environment
+scripts.environment._supported_python()
+"""
+    command = [sys.executable, "-c", program, str(ROOT)]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().count("\n") == 0
+    assert "Python 3.8 is not supported" in done.stderr

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+import pytest
+from numpy.typing import NDArray
+
+from gateway.settings import REPOSITORY
+from scripts.graphs.geometry import CANDIDATES, CROP_SIDE_PX, DETECTOR_SIDE_PX, MAX_FACES, crop_template
+
+Image = NDArray[np.uint8]
+
+
+@cache
+def session(name: str) -> ort.InferenceSession:
+    return ort.InferenceSession(str(REPOSITORY / name / "1" / "model.onnx"), providers=["CPUExecutionProvider"])
+
+
+def prepare(image: Image) -> tuple[Image, float]:
+    square, scale = session("face_prepare").run(None, {"IMAGE": image[None]})
+    return square, scale
+
+
+def align(image: Image, boxes: Sequence[tuple[float, ...]], scores: list[float], points: NDArray[np.float32]) -> dict[str, Any]:
+    """Run face_align on faces given in picture pixels."""
+    square, scale = prepare(image)
+    table = np.zeros((1, CANDIDATES, 15), np.float32)
+    for row, (box, score, five) in enumerate(zip(boxes, scores, points, strict=True)):
+        table[0, row] = np.concatenate([[score], np.array(box) * scale, five.reshape(-1) * scale])
+    net = session("face_align")
+    values = net.run(None, {"IMAGE": image[None], "DETECTOR_INPUT": square, "SCALE": scale, "CANDIDATES": table})
+    return {output.name: value for output, value in zip(net.get_outputs(), values, strict=True)}
+
+
+def smooth(height: int, width: int) -> Image:
+    noise = np.random.default_rng(3).integers(0, 256, (height // 16 + 1, width // 16 + 1, 3)).astype(np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+
+
+def placed(size_px: float, x: float, y: float, degrees: float = 0) -> NDArray[np.float32]:
+    """The template's five points, as large as a crop of `size_px`, turned, centred at (x, y)."""
+    turn = np.deg2rad(degrees)
+    matrix = size_px / CROP_SIDE_PX * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    template = crop_template()
+    return np.asarray((template - template.mean(0)) @ matrix.T + [x, y], np.float32)
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (720, 1280), (1080, 1920), (3000, 4000), (100, 80)])
+def test_prepare_is_a_letterbox(height: int, width: int) -> None:
+    image = smooth(height, width)
+    square, scale = prepare(image)
+    ratio = DETECTOR_SIDE_PX / max(height, width)
+    assert scale == pytest.approx(ratio)
+    inner = (round(height * ratio), round(width * ratio))
+    picture = square[0].transpose(1, 2, 0)
+    assert not picture[inner[0] :].any()
+    assert not picture[:, inner[1] :].any()
+    kind = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
+    expected = cv2.resize(image, inner[::-1], interpolation=kind)
+    assert np.abs(picture[: inner[0], : inner[1]].astype(int) - expected).mean() < 2
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5000), (5000, 1), (3, 2)])
+def test_prepare_takes_any_shape(height: int, width: int) -> None:
+    assert prepare(np.full((height, width, 3), 9, np.uint8))[0].shape == (1, 3, DETECTOR_SIDE_PX, DETECTOR_SIDE_PX)
+
+
+def test_prepare_does_not_alias() -> None:
+    """A fine chequerboard becomes its mean, not a pattern."""
+    board = (np.indices((2560, 2560)).sum(0) % 2 * 255).astype(np.uint8)
+    square, _ = prepare(np.repeat(board[..., None], 3, 2))
+    assert np.abs(square.astype(int) - 127).max() <= 2
+
+
+@pytest.mark.parametrize("degrees", [0, 30, -45, 180])
+@pytest.mark.parametrize("size_px", [60, 160, 300])
+def test_crops_are_the_least_squares_alignment(size_px: float, degrees: float) -> None:
+    image = smooth(500, 700)
+    points = placed(size_px, 330.5, 260.25, degrees)
+    answer = align(image, [(300, 200, 400, 320)], [0.9], points[None])
+    matrix, _ = cv2.estimateAffinePartial2D(points, crop_template(), method=cv2.LMEDS)
+    expected = cv2.warpAffine(image, matrix, (CROP_SIDE_PX, CROP_SIDE_PX))
+    assert answer["FACE_CROPS"].shape == (1, CROP_SIDE_PX, CROP_SIDE_PX, 3)
+    assert np.abs(answer["FACE_CROPS"][0].astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("size_px", [500, 900, 1700])
+def test_large_faces_do_not_alias(size_px: int) -> None:
+    """Crops of a large face look like the face averaged down first."""
+    image = smooth(1800, 1800)
+    noisy = (image + np.random.default_rng(1).normal(0, 40, image.shape)).clip(0, 255).astype(np.uint8)
+    points = placed(size_px, 900, 900)
+    crop = align(noisy, [(400, 400, 1300, 1300)], [0.9], points[None])["FACE_CROPS"][0]
+    clean = align(image, [(400, 400, 1300, 1300)], [0.9], points[None])["FACE_CROPS"][0]
+    assert np.abs(crop.astype(int) - clean).mean() < 16  # the noise itself: 40
+
+
+def test_faces_are_sorted_suppressed_and_back_in_picture_pixels() -> None:
+    image = smooth(720, 1280)
+    boxes = [(100.0, 100.0, 200.0, 220.0), (104.0, 102.0, 203.0, 224.0), (700.0, 300.0, 760.0, 380.0), (900.0, 300.0, 960.0, 380.0)]
+    points = np.stack([placed(150, 150, 160), placed(150, 152, 162), placed(90, 730, 340), placed(90, 930, 340)])
+    answer = align(image, boxes, [0.7, 0.6, 0.95, 0.4], points)
+    assert answer["NUM_FACES"].tolist() == [2]
+    np.testing.assert_allclose(answer["BOXES"], [boxes[2], boxes[0]], atol=0.01)
+    np.testing.assert_allclose(answer["SCORES"], [0.95, 0.7])
+    np.testing.assert_allclose(answer["KEYPOINTS"], points[[2, 0]], atol=0.01)
+
+
+def test_boxes_end_at_the_picture() -> None:
+    answer = align(smooth(300, 400), [(-20.0, -10.0, 90.0, 100.0)], [0.9], placed(100, 40, 40)[None])
+    assert answer["BOXES"].tolist() == [[0, 0, 90, 100]]
+
+
+def test_no_face_leaves_one_row_of_padding() -> None:
+    answer = align(smooth(300, 400), [], [], np.zeros((0, 5, 2), np.float32))
+    assert answer["NUM_FACES"].tolist() == [0]
+    assert all(len(answer[name]) == 1 for name in ("BOXES", "SCORES", "KEYPOINTS", "FACE_CROPS"))
+    assert answer["SCORES"].tolist() == [0]
+
+
+def test_each_of_many_faces_gets_its_own_crop() -> None:
+    """Sizes are mixed, so that all three sources of pixels serve one call."""
+    image = smooth(2000, 2400)
+    rng = np.random.default_rng(0)
+    centres = [(x, y) for x in range(100, 2400, 150) for y in range(100, 2000, 150)][:150]
+    sizes = rng.choice([60, 400, 1200], len(centres))
+    points = np.stack([placed(float(s), x, y) for s, (x, y) in zip(sizes, centres, strict=True)])
+    boxes = [(x - 40.0, y - 40.0, x + 40.0, y + 40.0) for x, y in centres]
+    scores = np.linspace(0.99, 0.6, len(centres)).tolist()
+    answer = align(image, boxes, scores, points)
+    assert answer["NUM_FACES"].tolist() == [MAX_FACES]
+    for row in range(0, MAX_FACES, 9):
+        alone = align(image, [boxes[row]], [0.9], points[row][None])
+        assert np.abs(alone["FACE_CROPS"][0].astype(int) - answer["FACE_CROPS"][row]).max() <= 1
+
+
+def test_points_on_one_spot_do_not_break_the_others() -> None:
+    points = np.stack([np.full((5, 2), 50, np.float32), placed(100, 200, 150)])
+    answer = align(smooth(300, 400), [(40.0, 40.0, 60.0, 60.0), (150.0, 100.0, 250.0, 200.0)], [0.9, 0.8], points)
+    assert answer["NUM_FACES"].tolist() == [2]
+    alone = align(smooth(300, 400), [(150.0, 100.0, 250.0, 200.0)], [0.8], points[1:])
+    assert np.abs(alone["FACE_CROPS"][0].astype(int) - answer["FACE_CROPS"][1]).max() <= 1

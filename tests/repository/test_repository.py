@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from tritonclient.grpc import model_config_pb2
+
+from gateway.analyzer import READERS
+from gateway.models import ATTRIBUTE_MODELS, DETECTOR, ENSEMBLE, read_catalogue, read_config, read_model
+from gateway.settings import REPOSITORY
+from scripts.graphs.__main__ import stale
+
+FOLDERS = sorted(path for path in REPOSITORY.iterdir() if path.is_dir())
+GRAPHS = [folder for folder in FOLDERS if folder.name != ENSEMBLE]
+TRAINED = [DETECTOR, *ATTRIBUTE_MODELS]
+TO_TRITON = {
+    onnx.TensorProto.UINT8: model_config_pb2.TYPE_UINT8,
+    onnx.TensorProto.INT32: model_config_pb2.TYPE_INT32,
+    onnx.TensorProto.FLOAT: model_config_pb2.TYPE_FP32,
+}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_config_parses_and_names_its_folder(folder: Path) -> None:
+    assert read_config(folder).name == folder.name
+
+
+@pytest.mark.parametrize("folder", GRAPHS, ids=lambda folder: folder.name)
+def test_graph_and_config_agree(folder: Path) -> None:
+    config, graph = read_config(folder), onnx.load(folder / "1" / "model.onnx").graph
+    for declared, actual in ((config.input, graph.input), (config.output, graph.output)):
+        tensors = {tensor.name: tensor for tensor in declared}
+        assert list(tensors) == [value.name for value in actual]
+        for value in actual:
+            tensor, kind = tensors[value.name], value.type.tensor_type
+            assert tensor.data_type == TO_TRITON[kind.elem_type]
+            dims = [d.dim_value or -1 for d in kind.shape.dim]
+            if config.max_batch_size:
+                assert dims.pop(0) == -1
+            assert len(dims) == len(tensor.dims)
+            assert all(a in (b, -1) or b == -1 for a, b in zip(dims, tensor.dims, strict=True))
+
+
+def test_generated_files_are_current() -> None:
+    assert stale() == []
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_weights_are_those_that_the_card_describes(name: str) -> None:
+    weights = (REPOSITORY / name / "1" / "model.onnx").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() == read_model(REPOSITORY / name).sha256
+    assert len(weights) < 12 * 2**20
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_cards_say_what_the_weights_learned_from(name: str) -> None:
+    card = tomllib.loads((REPOSITORY / name / "model.toml").read_text())
+    assert card["training"]["data"]
+    assert card["training"]["recipe"]
+    assert card["licence"]["summary"]
+    assert card["limits"]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_accuracy_was_measured(name: str) -> None:
+    assert (REPOSITORY / name / "results.json").exists()
+
+
+def test_labels_fit_their_tensors() -> None:
+    for output in read_catalogue(REPOSITORY).outputs:
+        (dims,) = [tensor.dims for tensor in read_config(REPOSITORY / output.model).output if tensor.name == output.tensor]
+        assert output.attribute in READERS
+        assert not output.labels or list(dims) == [len(output.labels)]
+        assert output.measured
+
+
+def test_no_model_is_left_out() -> None:
+    assert {folder.name for folder in FOLDERS} == {"face_prepare", "face_align", ENSEMBLE, *TRAINED}
+
+
+def test_all_weights_together_are_small() -> None:
+    assert np.sum([path.stat().st_size for path in REPOSITORY.glob("*/1/model.onnx")]) < 60 * 2**20
