@@ -40,7 +40,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Degrees. yaw > 0: nose to the image's left; pitch > 0: looks up; roll > 0: clockwise on the screen."""
+    """Degrees. yaw > 0: turned to the image's right; pitch > 0: nose down; roll > 0: clockwise as seen in the picture."""
 
     yaw: float
     pitch: float

@@ -16,6 +16,8 @@ from gateway.errors import GatewayError
 from gateway.models import read_catalogue, read_config
 from gateway.settings import REPOSITORY, Settings
 
+pytest_plugins = ["tests.served"]
+
 PICTURES = Path(__file__).parent / "pictures"
 
 

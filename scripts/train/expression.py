@@ -17,16 +17,16 @@ from scripts.train.export import export
 from scripts.train.face_crops import EMOTIONS, HUMAN_EMOTIONS, CropSet, load
 
 # Grey, because half of the labelled pictures are; the middle of the crop, because they are cut to the face.
-VIEW = View(left=22, top=26, side=116, size=64, grey=True)
+VIEW = View(left=22, top=26, side=116, size=48, grey=True)
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
 class Expression(nn.Module):
-    """Input [B,1,64,64] -> seven logits (LABELS)."""
+    """Input [B,1,48,48] -> seven logits (LABELS)."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = Trunk(1, ((32, 1, 1, 1, False), (48, 2, 3, 2, False), (80, 3, 4, 2, False), (128, 3, 4, 2, True)), 32, 1, 384)
+        self.trunk = Trunk(1, ((32, 1, 1, 1, False), (48, 2, 3, 2, False), (96, 3, 4, 2, False), (144, 2, 4, 2, True)), 32, 1, 384)
         self.drop = nn.Dropout(0.35)
         self.out = nn.Linear(384, len(LABELS))
 
@@ -81,8 +81,8 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--epochs", type=int, default=24)
-    parser.add_argument("--samples-per-epoch", type=int, default=24_000)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--samples-per-epoch", type=int, default=20_000)
     parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()
     sources = sources_from(options)

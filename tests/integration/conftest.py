@@ -1,100 +1,13 @@
-"""A real scripts/serve with a real Triton, started once for the whole group."""
+"""Everything in this folder talks to the real Triton."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-FREE_PORTS = ("--port=0", "--grpc-port=0", "--http-port=0", "--metrics-port=0")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
-
-
-@dataclass
-class Served:
-    """A running scripts/serve: addresses, output so far, plain HTTP helpers."""
-
-    process: subprocess.Popen[str]
-    lines: list[str] = field(default_factory=list)
-    base: str = ""
-    triton: str = ""
-    triton_http: int = 0
-
-    def wait_for(self, text: str, timeout_s: float = 60, since: int = 0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not any(text in line for line in self.lines[since:]):
-            assert time.monotonic() < deadline, "".join(self.lines)
-            assert self.process.poll() is None, "".join(self.lines)
-            time.sleep(0.05)
-
-    def get(self, path: str) -> tuple[int, Any]:
-        return request(urllib.request.Request(self.base + path))
-
-    def post(self, data: bytes, query: str = "", kind: str = "image/jpeg") -> tuple[int, Any]:
-        return request(urllib.request.Request(f"{self.base}/v1/analyze{query}", data=data, headers={"Content-Type": kind}))
-
-    def statistics(self) -> dict[str, tuple[int, int]]:
-        """Rows and executions by model, from Triton's own statistics."""
-        _, body = request(urllib.request.Request(f"http://127.0.0.1:{self.triton_http}/v2/models/stats"))
-        return {model["name"]: (model["inference_count"], model["execution_count"]) for model in body["model_stats"]}
-
-
-def request(call: urllib.request.Request, timeout_s: float = 60) -> tuple[int, Any]:
-    try:
-        with urllib.request.urlopen(call, timeout=timeout_s) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as problem:
-        with problem:
-            return problem.code, json.loads(problem.read())
-
-
-def start(*arguments: str, environment: dict[str, str] | None = None) -> Served:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.serving", *arguments],
-        cwd=ROOT, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    served = Served(process)
-
-    def read() -> None:
-        assert process.stdout is not None
-        with process.stdout:
-            served.lines.extend(iter(process.stdout.readline, ""))
-
-    threading.Thread(target=read, daemon=True).start()
-    return served
-
-
-def stop(served: Served) -> int:
-    served.process.send_signal(signal.SIGTERM)
-    return served.process.wait(60)
-
-
-@pytest.fixture(scope="session")
-def served() -> Iterator[Served]:
-    running = start(*FREE_PORTS)
-    running.wait_for("curl -F")
-    text = "".join(running.lines)
-    running.base = re.findall(r"gateway +(\S+)", text)[0]
-    running.triton, http = re.findall(r"Triton gRPC +(\S+) +\(HTTP (\d+)", text)[0]
-    running.triton_http = int(http)
-    yield running
-    stop(running)

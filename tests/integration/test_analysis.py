@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import PICTURES, encode, overlap
-from tests.integration.conftest import ROOT, Served
+from tests.served import ROOT, Served
 
 ASTRONAUT, HOPPER = (178, 66, 269, 177), (177, 123, 355, 335)
 UNDO = {

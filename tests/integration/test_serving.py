@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import FREE_PORTS, ROOT, Served, start, stop
+from tests.served import FREE_PORTS, ROOT, Served, start, stop
 
 
 def children(pid: int) -> list[int]:
