@@ -5,13 +5,18 @@
     |   +-- MissingImage            400     no image where one is expected
     |   +-- InvalidParameter        400     a parameter has a value that is not allowed
     |   +-- MalformedBody           400     the body is not what its content type says
-    |   +-- Unauthorized            401     no key, or a wrong one
-    |   +-- QuotaExceeded           403     the key's allowance is used up
+    |   +-- TooManyImages           400     more images than one request may hold
+    |   +-- DownloadFailed          400     an image by URL that may not or could not be fetched
+    |   +-- KeyMissing              401     no key where one is needed
+    |   +-- KeyInvalid              401     a key that is unknown or revoked
+    |   +-- AccountSuspended        403     a known key that may not be used now
+    |   +-- QuotaExceeded           429     the key's calls of this month are used up
     |   +-- UnknownPath             404     routing: no such path
     |   +-- MethodNotAllowed        405     routing: not with this method
     |   +-- BodyTooLarge            413     more bytes than are read
     |   +-- ImageTooLarge           413     more pixels than are decoded
-    |   +-- UnsupportedImage        415     bytes of no format that is decoded here
+    |   +-- UnrecognisedImage       415     bytes of no known image format
+    |   +-- UnsupportedImage        415     a known format that is not accepted here
     |   +-- UndecodableImage        422     a known format, but damaged
     |   +-- ImageTooSmall           422     fewer pixels than a face needs
     |   +-- RateLimited             429     too many requests in a short time
@@ -67,16 +72,44 @@ class MalformedBody(RequestError):
     status, code, title = 400, "malformed_body", "The body is not what its content type says."
 
 
-class Unauthorized(RequestError):
-    """No key, or a wrong one."""
+class TooManyImages(RequestError):
+    """More images than one request may hold."""
 
-    status, code, title = 401, "unauthorized", "A valid key is needed."
+    status, code, title = 400, "too_many_images", "The request holds too many images."
+
+
+class DownloadFailed(RequestError):
+    """An image by URL that may not or could not be fetched."""
+
+    status, code, title = 400, "download_failed", "The image could not be fetched."
+
+
+class KeyMissing(RequestError):
+    """No key where one is needed."""
+
+    status, code, title = 401, "key_missing", "A key is needed."
+
+
+class KeyInvalid(RequestError):
+    """A key that is unknown or revoked."""
+
+    status, code, title = 401, "key_invalid", "The key is not valid."
+
+
+class AccountSuspended(RequestError):
+    """A known key that may not be used now."""
+
+    status, code, title = 403, "account_suspended", "The account of this key is suspended."
 
 
 class QuotaExceeded(RequestError):
-    """The key's allowance is used up."""
+    """The key's calls of this month are used up. `used` and `limit` count calls."""
 
-    status, code, title = 403, "quota_exceeded", "The allowance of this key is used up."
+    status, code, title = 429, "quota_exceeded", "The calls of this month are used up."
+
+    def __init__(self, used: int, limit: int, *, retry_after_s: int) -> None:
+        super().__init__(retry_after_s=retry_after_s)
+        self.used, self.limit = used, limit
 
 
 class UnknownPath(RequestError):
@@ -103,10 +136,16 @@ class ImageTooLarge(RequestError):
     status, code, title = 413, "image_too_large", "The image has more pixels than are accepted."
 
 
-class UnsupportedImage(RequestError):
-    """Bytes of no format that is decoded here."""
+class UnrecognisedImage(RequestError):
+    """Bytes of no known image format."""
 
-    status, code, title = 415, "unsupported_image", "The bytes are not an image in a supported format."
+    status, code, title = 415, "unrecognised_image", "The bytes are not an image."
+
+
+class UnsupportedImage(RequestError):
+    """A known format that is not accepted here."""
+
+    status, code, title = 415, "unsupported_image", "This image format is not accepted here."
 
 
 class UndecodableImage(RequestError):

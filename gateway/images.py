@@ -9,29 +9,30 @@ from __future__ import annotations
 import io
 import time
 import warnings
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from gateway.errors import ImageTooLarge, ImageTooSmall, MissingImage, UndecodableImage, UnsupportedImage
+from gateway.errors import BodyTooLarge, ImageTooLarge, ImageTooSmall, MissingImage, UndecodableImage, UnrecognisedImage, UnsupportedImage
 from gateway.faces import Picture
 from gateway.settings import Settings
 
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "WEBP", "TIFF", "GIF")
-HEIF_FORMATS = ("HEIF", "AVIF")
+# Pillow's name by ours. MPO is a JPEG with further pictures behind it, as some phones write.
+FORMATS = {
+    "JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "BMP": "bmp", "WEBP": "webp",
+    "TIFF": "tiff", "GIF": "gif", "HEIF": "heif", "AVIF": "avif",
+}  # fmt: skip
+EVERY_FORMAT = frozenset(FORMATS.values())
+# Formats that no decoder here reads but that are no mystery either.
+OTHER_SIGNATURES = (b"%PDF", b"<svg", b"<?xml", b"\x00\x00\x00\x0cjP  ")
 JPEG_END = b"\xff\xd9"
 # EXIF orientation to (transpose, flip code of OpenCV or None), applied in this order.
 ORIENTATIONS: dict[int, tuple[bool, int | None]] = {
-    2: (False, 1),
-    3: (False, -1),
-    4: (False, 0),
-    5: (True, None),
-    6: (True, 1),
-    7: (True, -1),
-    8: (True, 0),
-}
+    2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0),
+}  # fmt: skip
 
 # Limits are ours and are checked from the header; Pillow's own would raise at other sizes.
 Image.MAX_IMAGE_PIXELS = None
@@ -43,52 +44,75 @@ except ImportError:
     pass
 
 
-def decode(data: bytes, settings: Settings) -> Picture:
-    """Decode any supported image.
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an API accepts. Sides are pixels as stored, bounds inclusive."""
 
-    Raises MissingImage, UnsupportedImage, ImageTooLarge, ImageTooSmall, UndecodableImage.
+    formats: frozenset[str]
+    max_bytes: int
+    max_pixels: int
+    min_side_px: int
+    max_side_px: int
+
+
+def rules_of(settings: Settings, formats: frozenset[str] = EVERY_FORMAT) -> Rules:
+    """The deployment's own limits."""
+    return Rules(formats, settings.max_image_bytes, settings.max_image_pixels, settings.min_image_side_px, settings.max_image_side_px)
+
+
+def decode(data: bytes, rules: Rules, working_side_px: int) -> Picture:
+    """Decode an image that obeys `rules`; JPEGs at reduced scale while the longer side stays at least `working_side_px`.
+
+    Raises MissingImage, BodyTooLarge, UnrecognisedImage, UnsupportedImage, ImageTooLarge, ImageTooSmall, UndecodableImage.
     """
     started = time.perf_counter()
     if not data:
         raise MissingImage
+    if len(data) > rules.max_bytes:
+        raise BodyTooLarge
     header = _open(data)
-    _check_size(header.size, settings)
-    turned = header.getexif().get(ExifTags.Base.Orientation, 1) if header.format in ("JPEG", "MPO") else 1
-    plain = header.format in ("JPEG", "MPO") and header.mode in ("RGB", "L") and data.endswith(JPEG_END)
-    pixels = _decode_jpeg(data, header.size, turned, settings) if plain else _decode_other(header)
-    width, height = header.size if plain else pixels.shape[1::-1]
-    if plain and turned in (5, 6, 7, 8):
-        width, height = height, width
+    if FORMATS[header.format or ""] not in rules.formats:
+        raise UnsupportedImage
+    _check_size(header.size, rules)
+    is_jpeg = FORMATS[header.format or ""] == "jpeg"
+    if is_jpeg and header.mode in ("RGB", "L") and data.endswith(JPEG_END):
+        turned = header.getexif().get(ExifTags.Base.Orientation, 1)
+        pixels = _decode_jpeg(data, header.size, turned, working_side_px)
+        width, height = header.size[::-1] if turned in (5, 6, 7, 8) else header.size
+    else:
+        pixels = _decode_other(header)
+        height, width = pixels.shape[:2]
     return Picture(pixels, width, height, (time.perf_counter() - started) * 1e3)
 
 
 def _open(data: bytes) -> Image.Image:
     """Read the header only."""
+    Image.init()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(data), formats=[f for f in FORMATS + HEIF_FORMATS if f in _known()])
+            return Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
     except UnidentifiedImageError:
-        raise UnsupportedImage from None
+        raise _unidentified(data) from None
     except Exception:  # noqa: BLE001  decoders raise whatever their author thought of
         raise UndecodableImage from None
 
 
-def _known() -> set[str]:
-    Image.init()
-    return set(Image.OPEN)
+def _unidentified(data: bytes) -> UnrecognisedImage | UnsupportedImage:
+    known = data.lstrip()[:64].startswith(OTHER_SIGNATURES) or data[4:8] == b"ftyp"
+    return UnsupportedImage() if known else UnrecognisedImage()
 
 
-def _check_size(size: tuple[int, int], settings: Settings) -> None:
+def _check_size(size: tuple[int, int], rules: Rules) -> None:
     width, height = size
-    if width * height > settings.max_image_pixels or max(size) > settings.max_image_side_px:
-        raise ImageTooLarge(f"At most {settings.max_image_pixels} pixels and {settings.max_image_side_px} pixels a side are accepted.")
-    if min(size) < settings.min_image_side_px:
-        raise ImageTooSmall(f"Each side must have at least {settings.min_image_side_px} pixels.")
+    if width * height > rules.max_pixels or max(size) > rules.max_side_px:
+        raise ImageTooLarge(f"At most {rules.max_pixels} pixels and {rules.max_side_px} pixels a side are accepted.")
+    if min(size) < rules.min_side_px:
+        raise ImageTooSmall(f"Each side must have at least {rules.min_side_px} pixels.")
 
 
-def _decode_jpeg(data: bytes, size: tuple[int, int], turned: int, settings: Settings) -> NDArray[np.uint8]:
-    reduction = _reduction(max(size), settings.working_side_px)
+def _decode_jpeg(data: bytes, size: tuple[int, int], turned: int, working_side_px: int) -> NDArray[np.uint8]:
+    reduction = max((r for r in (1, 2, 4, 8) if max(size) >= r * working_side_px), default=1)
     flag = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}[reduction]
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
@@ -99,10 +123,6 @@ def _decode_jpeg(data: bytes, size: tuple[int, int], turned: int, settings: Sett
     if flip is not None:
         image = cv2.flip(image, flip)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image).astype(np.uint8, copy=False)
-
-
-def _reduction(long_side_px: int, working_side_px: int) -> int:
-    return max((r for r in (1, 2, 4, 8) if long_side_px >= r * working_side_px), default=1)
 
 
 def _decode_other(image: Image.Image) -> NDArray[np.uint8]:

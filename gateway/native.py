@@ -16,7 +16,7 @@ from gateway.analyzer import READERS
 from gateway.documentation import describe
 from gateway.errors import InvalidParameter, MalformedBody, MissingImage, UnsupportedImage
 from gateway.faces import Analysis, Distribution, Face
-from gateway.images import decode
+from gateway.images import decode, rules_of
 from gateway.services import services
 
 blueprint = Blueprint("v1", __name__, url_prefix="/v1")
@@ -50,7 +50,8 @@ class AnalyzeRequest:
 def analyze() -> Response:
     """POST /v1/analyze."""
     wanted = _parse(services().analyzer.offered)
-    picture = decode(wanted.data, services().settings)
+    settings = services().settings
+    picture = decode(wanted.data, rules_of(settings), settings.working_side_px)
     analysis = services().analyzer.analyze(picture, wanted.attributes)
     return _render(analysis, wanted.max_faces)
 

@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gateway import errors as e
-from gateway.images import decode
+from gateway import images
+from gateway.faces import Picture
 from gateway.settings import Settings
 
 SETTINGS = Settings()
+
+
+def decode(data: bytes) -> Picture:
+    return images.decode(data, images.rules_of(SETTINGS), SETTINGS.working_side_px)
 
 
 @pytest.fixture
@@ -39,7 +44,7 @@ QUARTERS = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0)]
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF"])
 def test_every_format_gives_the_same_picture(scene: Image.Image, kind: str) -> None:
-    picture = decode(save(scene, kind), SETTINGS)
+    picture = decode(save(scene, kind))
     assert (picture.width_px, picture.height_px) == (80, 60)
     assert picture.pixels.dtype == np.uint8
     assert corners(picture.pixels) == QUARTERS
@@ -55,7 +60,7 @@ def test_every_orientation_becomes_upright(scene: Image.Image, orientation: int,
     stored = scene.transpose(undo[orientation]) if orientation > 1 else scene
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = decode(save(stored, kind, exif=exif), SETTINGS)
+    picture = decode(save(stored, kind, exif=exif))
     assert (picture.width_px, picture.height_px) == (80, 60)
     assert corners(picture.pixels) == QUARTERS
 
@@ -63,24 +68,24 @@ def test_every_orientation_becomes_upright(scene: Image.Image, orientation: int,
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1"])
 def test_colour_modes_become_rgb(scene: Image.Image, mode: str) -> None:
     kind = "TIFF" if mode == "CMYK" else "PNG"
-    picture = decode(save(scene.convert(mode), kind), SETTINGS)
+    picture = decode(save(scene.convert(mode), kind))
     assert picture.pixels.shape == (60, 80, 3)
     if mode in ("P", "CMYK"):
         assert corners(picture.pixels) == QUARTERS
 
 
 def test_cmyk_jpeg_is_not_inverted(scene: Image.Image) -> None:
-    assert corners(decode(save(scene.convert("CMYK"), "JPEG", quality=95), SETTINGS).pixels) == QUARTERS
+    assert corners(decode(save(scene.convert("CMYK"), "JPEG", quality=95)).pixels) == QUARTERS
 
 
 def test_transparency_lies_on_white(scene: Image.Image) -> None:
     scene.putalpha(0)
-    assert (decode(save(scene, "PNG"), SETTINGS).pixels == 255).all()
+    assert (decode(save(scene, "PNG")).pixels == 255).all()
 
 
 def test_sixteen_bits_are_scaled_not_clipped() -> None:
     grey = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
-    pixels = decode(save(Image.fromarray(grey), "PNG"), SETTINGS).pixels
+    pixels = decode(save(Image.fromarray(grey), "PNG")).pixels
     assert pixels[0, 0, 0] == 0
     assert 120 <= pixels[32, 0, 0] <= 135
     assert pixels[-1, -1, 0] == 255
@@ -88,12 +93,12 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
 
 def test_first_frame_of_an_animation(scene: Image.Image) -> None:
     other = Image.new("RGB", scene.size, "black")
-    assert corners(decode(save(scene, "GIF", save_all=True, append_images=[other]), SETTINGS).pixels) == QUARTERS
+    assert corners(decode(save(scene, "GIF", save_all=True, append_images=[other])).pixels) == QUARTERS
 
 
 def test_large_jpeg_is_reduced_but_keeps_its_size() -> None:
     data = save(Image.new("RGB", (4000, 3000), (10, 200, 30)), "JPEG")
-    picture = decode(data, SETTINGS)
+    picture = decode(data)
     assert (picture.width_px, picture.height_px) == (4000, 3000)
     assert picture.pixels.shape == (1500, 2000, 3)
 
@@ -110,7 +115,8 @@ def bomb(width: int, height: int) -> bytes:
     ("data", "error"),
     [
         (b"", e.MissingImage),
-        (b"just a text", e.UnsupportedImage),
+        (b"just a text", e.UnrecognisedImage),
+        (b"%PDF-1.7", e.UnsupportedImage),
         (bomb(60_000, 60_000), e.ImageTooLarge),
         (bomb(20_000, 20), e.ImageTooLarge),
         (save(Image.new("RGB", (1, 1)), "PNG"), e.ImageTooSmall),
@@ -119,8 +125,8 @@ def bomb(width: int, height: int) -> bytes:
         (save(Image.effect_noise((256, 256), 90), "WEBP")[:3000], e.UndecodableImage),
         (save(Image.effect_noise((256, 256), 90), "TIFF")[:3000], e.UndecodableImage),
     ],
-    ids=["empty", "text", "bomb", "strip", "1x1", "cut png", "cut jpeg", "cut webp", "cut tiff"],
+    ids=["empty", "text", "pdf", "bomb", "strip", "1x1", "cut png", "cut jpeg", "cut webp", "cut tiff"],
 )
 def test_bad_input(data: bytes, error: type[e.GatewayError]) -> None:
     with pytest.raises(error):
-        decode(data, SETTINGS)
+        decode(data)

@@ -108,8 +108,8 @@ def test_a_reduced_picture_is_answered_in_original_pixels(client: FlaskClient, t
     [
         ({"data": b"", "content_type": "image/jpeg"}, 400, "missing_image"),
         ({"data": {"photo": (io.BytesIO(b"x"), "a.jpg")}}, 400, "missing_image"),
-        ({"data": {"image": (io.BytesIO(b"hello"), "a.jpg")}}, 415, "unsupported_image"),
-        ({"data": b"hello", "content_type": "image/jpeg"}, 415, "unsupported_image"),
+        ({"data": {"image": (io.BytesIO(b"hello"), "a.jpg")}}, 415, "unrecognised_image"),
+        ({"data": b"hello", "content_type": "image/jpeg"}, 415, "unrecognised_image"),
         ({"data": b"hello", "content_type": "text/plain"}, 415, "unsupported_image"),
         ({"json": {"image": "?*not base64"}}, 400, "malformed_body"),
         ({"json": ["image"]}, 400, "malformed_body"),
