@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway import metrics
-from gateway.errors import ModelContractError
+from gateway.errors import ModelContractError, UpstreamUnavailable
 from gateway.faces import Analysis, Box, Distribution, Face, Picture, Point, Pose, Timings
 from gateway.models import Catalogue, Output
 
@@ -38,8 +38,13 @@ class Analyzer:
         """Names of the attributes that have a model here."""
         return tuple(self._outputs)
 
-    def analyze(self, picture: Picture, wanted: Iterable[str]) -> Analysis:
-        """Analyse one picture. Raises UpstreamError or ModelContractError."""
+    def analyze(self, picture: Picture, wanted: Sequence[str], *, all_needed: bool = False) -> Analysis:
+        """Analyse one picture.
+
+        Attributes without a model stay None; with `all_needed` they raise UpstreamUnavailable. Raises UpstreamError, ModelContractError.
+        """
+        if all_needed and not set(wanted) <= set(self._outputs):
+            raise UpstreamUnavailable("This deployment has no model for an attribute that the answer needs.")
         outputs = [self._outputs[name] for name in wanted if name in self._outputs]
         started = time.perf_counter()
         tensors = self._triton.infer(picture.pixels, (*GEOMETRY, *(output.tensor for output in outputs)))
@@ -62,7 +67,8 @@ def _read_faces(tensors: Mapping[str, NDArray[Any]], outputs: list[Output], pict
         _check(tensors[output.tensor], output, count)
     height, width = picture.pixels.shape[:2]
     scale = np.array([picture.width_px / width, picture.height_px / height], np.float64)
-    return tuple(_read_face(tensors, outputs, row, scale) for row in range(count))
+    faces = [_read_face(tensors, outputs, row, scale) for row in range(count)]
+    return tuple(sorted(faces, key=lambda face: (-face.confidence, -face.box.area, face.box.x1)))
 
 
 def _check(tensor: NDArray[Any], output: Output, count: int) -> None:

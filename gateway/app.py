@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from gateway import documentation, health, native, problems, telemetry
 from gateway import errors as e
+from gateway.admission import Admission
 from gateway.analyzer import Analyzer
+from gateway.keys import KeyStore
 from gateway.models import read_catalogue
 from gateway.services import KEY, Services
 from gateway.settings import Settings
 from gateway.triton import TritonClient
+from gateway.vendors import VENDORS, vendor_of
 
 log = logging.getLogger("vultus.app")
 
@@ -31,16 +34,23 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     settings = settings or Settings()
     telemetry.configure_logging(settings.log_level)
     app = Flask(__name__, static_folder=None)
+    app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     client = triton or TritonClient(settings.triton, settings.deadline_s)
     catalogue = read_catalogue(settings.model_repository)
-    app.extensions[KEY] = Services(settings, catalogue, client, Analyzer(client, catalogue))
+    admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url)
+    app.extensions[KEY] = Services(settings, catalogue, client, Analyzer(client, catalogue), admission)
+    if admission.open:
+        log.warning("no key has been issued: anybody who reaches this service may use it")
     telemetry.install(app)
     for part in (native, health, documentation):
         app.register_blueprint(part.blueprint)
-    app.register_error_handler(e.GatewayError, problems.render)
+    for vendor in VENDORS:
+        app.register_blueprint(vendor.blueprint)
+    app.after_request(_allow_browsers)
+    app.register_error_handler(e.GatewayError, _fail)
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(Exception, _defect)
     return app
@@ -49,8 +59,8 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
 def _http_problem(error: HTTPException) -> Response:
     kind = next((ours for theirs, ours in FROM_HTTP.items() if isinstance(error, theirs)), None)
     if kind is None:
-        return problems.render(e.InternalError() if (error.code or 500) >= 500 else e.MalformedBody())
-    response = problems.render(kind())
+        return _fail(e.InternalError() if (error.code or 500) >= 500 else e.MalformedBody())
+    response = _fail(kind())
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
@@ -58,4 +68,17 @@ def _http_problem(error: HTTPException) -> Response:
 
 def _defect(error: Exception) -> Response:
     log.error("unexpected error", exc_info=error)
-    return problems.render(e.InternalError())
+    return _fail(e.InternalError())
+
+
+def _fail(error: e.GatewayError) -> Response:
+    """In the words of the API to which the path belongs."""
+    vendor = vendor_of(request.path)
+    return vendor.fail(error) if vendor else problems.render(error)
+
+
+def _allow_browsers(response: Response) -> Response:
+    vendor = vendor_of(request.path)
+    if vendor and vendor.cors:
+        response.headers["Access-Control-Allow-Origin"] = "*"
+    return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -32,6 +32,9 @@ class Operation:
     answer: type[BaseModel] | None
     query: Mapping[str, str] = field(default_factory=dict)
     image_body: bool = False
+    form: Mapping[str, str] = field(default_factory=dict)
+    json: Mapping[str, str] = field(default_factory=dict)
+    headers: Sequence[str] = ()
     media_type: str = "application/json"
 
 
@@ -44,12 +47,16 @@ def describe(
     answer: type[BaseModel] | None = None,
     query: Mapping[str, str] | None = None,
     image_body: bool = False,
+    form: Mapping[str, str] | None = None,
+    json: Mapping[str, str] | None = None,
+    headers: Sequence[str] = (),
     media_type: str = "application/json",
 ) -> Callable[[View], View]:
-    """Attach documentation to a view."""
+    """Attach documentation to a view. `form` and `json` give the type of each field: file or text."""
+    operation = Operation(summary, answer, query or {}, image_body, form or {}, json or {}, headers, media_type)
 
     def attach(view: View) -> View:
-        _OPERATIONS[f"{view.__module__}.{view.__qualname__}"] = Operation(summary, answer, query or {}, image_body, media_type)
+        _OPERATIONS[f"{view.__module__}.{view.__qualname__}"] = operation
         return view
 
     return attach
@@ -110,12 +117,17 @@ def _operation(operation: Operation, endpoint: str) -> dict[str, Any]:
         "summary": operation.summary,
         "responses": {"200": {"description": "OK", "content": {operation.media_type: {"schema": schema}}}, **_failures(operation)},
     }
-    if operation.query:
-        entry["parameters"] = [
-            {"in": "query", "name": name, "description": text, "schema": {"type": "string"}} for name, text in operation.query.items()
-        ]
+    text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
+    parameters = [{"in": "query", "name": name, "description": about, "schema": text} for name, about in operation.query.items()]
+    parameters += [{"in": "header", "name": name, "schema": text} for name in operation.headers]
+    if parameters:
+        entry["parameters"] = parameters
+    for kind, fields in (("multipart/form-data", operation.form), ("application/json", operation.json)):
+        if fields:
+            properties = {name: binary if what == "file" else text for name, what in fields.items()}
+            object_schema: dict[str, Any] = {"type": "object", "required": list(fields), "properties": properties}
+            entry["requestBody"] = {"required": True, "content": {kind: {"schema": object_schema}}}
     if operation.image_body:
-        binary = {"type": "string", "format": "binary"}
         entry["requestBody"] = {
             "required": True,
             "content": {

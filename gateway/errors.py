@@ -19,6 +19,8 @@
     |   +-- UnsupportedImage        415     a known format that is not accepted here
     |   +-- UndecodableImage        422     a known format, but damaged
     |   +-- ImageTooSmall           422     fewer pixels than a face needs
+    |   +-- NoFace                  422     no face, where the API demands one
+    |   +-- FaceTooSmall            422     faces, but none as large as the API demands
     |   +-- RateLimited             429     too many requests in a short time
     +-- UpstreamError                       Triton, or the way to it
     |   +-- UpstreamUnavailable     503     not reachable, or not ready
@@ -158,6 +160,18 @@ class ImageTooSmall(RequestError):
     """Fewer pixels than a face needs."""
 
     status, code, title = 422, "image_too_small", "The image is too small to show a face."
+
+
+class NoFace(RequestError):
+    """No face, where the API demands one."""
+
+    status, code, title = 422, "no_face", "No face was found."
+
+
+class FaceTooSmall(RequestError):
+    """Faces, but none as large as the API demands."""
+
+    status, code, title = 422, "face_too_small", "No face is large enough."
 
 
 class RateLimited(RequestError):

@@ -37,6 +37,11 @@ class Box:
     x2: float
     y2: float
 
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        return (self.x2 - self.x1) * (self.y2 - self.y1)
+
 
 @dataclass(frozen=True, slots=True)
 class Pose:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from flask import Blueprint, Response, current_app, g, request
 
 from gateway import v1_schema as out
+from gateway.admission import Credentials
 from gateway.analyzer import READERS
 from gateway.documentation import describe
 from gateway.errors import InvalidParameter, MalformedBody, MissingImage, UnsupportedImage
@@ -24,6 +25,7 @@ blueprint = Blueprint("v1", __name__, url_prefix="/v1")
 T = TypeVar("T")
 R = TypeVar("R")
 
+API = "vultus"
 LIVE_FROM = 0.5
 MAX_FACES = 128
 
@@ -49,11 +51,13 @@ class AnalyzeRequest:
 )
 def analyze() -> Response:
     """POST /v1/analyze."""
-    wanted = _parse(services().analyzer.offered)
-    settings = services().settings
-    picture = decode(wanted.data, rules_of(settings), settings.working_side_px)
-    analysis = services().analyzer.analyze(picture, wanted.attributes)
-    return _render(analysis, wanted.max_faces)
+    key = services().admission.check(API, Credentials(request.headers.get("X-API-Key")))
+    with services().admission.counted(key):
+        wanted = _parse(services().analyzer.offered)
+        settings = services().settings
+        picture = decode(wanted.data, rules_of(settings), settings.working_side_px)
+        analysis = services().analyzer.analyze(picture, wanted.attributes)
+        return _render(analysis, wanted.max_faces)
 
 
 @blueprint.get("/attributes")

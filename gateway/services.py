@@ -7,6 +7,7 @@ from typing import cast
 
 from flask import current_app
 
+from gateway.admission import Admission
 from gateway.analyzer import Analyzer
 from gateway.models import Catalogue
 from gateway.settings import Settings
@@ -23,6 +24,7 @@ class Services:
     catalogue: Catalogue
     triton: TritonClient
     analyzer: Analyzer
+    admission: Admission
 
 
 def services() -> Services:

@@ -16,7 +16,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VULTUS_", frozen=True, extra="forbid")
 
     triton: str = Field("127.0.0.1:8001", description="gRPC address of Triton, HOST:PORT.")
-    deadline_s: float = Field(10.0, gt=0, description="Longest time a request may wait for Triton, seconds.")
+    deadline_s: float = Field(9.0, gt=0, description="Longest time a request may wait for Triton, seconds.")
     model_repository: Path = Field(REPOSITORY, description="Where model.toml and config.pbtxt of every model lie.")
     max_body_bytes: int = Field(28 * 2**20, gt=0, description="Largest request body that is read, bytes (base64 of the largest image).")
     max_image_bytes: int = Field(20 * 2**20, gt=0, description="Largest image file, bytes.")
@@ -26,4 +26,7 @@ class Settings(BaseSettings):
     working_side_px: int = Field(
         1_600, gt=0, description="JPEGs are decoded at reduced scale while their longer side stays at least this, pixels."
     )
+    keys_url: str = Field("sqlite:///vultus-keys.sqlite", description="Database of keys and their usage, an SQLAlchemy URL.")
+    require_keys: bool | None = Field(None, description="Whether callers need a key; unset: as soon as one key exists.")
+    rate_storage_url: str = Field("memory://", description="Where call rates are counted: memory:// (per process) or a Redis URL.")
     log_level: str = Field("INFO", description="Level of the structured log on standard error.")

@@ -21,6 +21,9 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateway.command import may_be_open
+from gateway.keys import KeyStore
+from gateway.settings import Settings
 from scripts.embedded_triton.layout import Unusable, build
 from scripts.embedded_triton.server import DidNotStart, EmbeddedTriton, Ports
 
@@ -59,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--{name}-port", type=_port, default=port, help=f"embedded Triton's {name} port (default %(default)s; 0 picks a free one)"
         )
+    parser.add_argument("--insecure-open", action="store_true", help="serve others than this machine although nobody needs a key")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "gpu"), default="auto", help="where models run; gpu fails rather than fall back"
     )
@@ -71,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: argparse.Namespace, folder: Path, stop: threading.Event) -> int:
     if not 3.11 <= sys.version_info[0] + sys.version_info[1] / 100 <= 3.13:
         raise Failure("Python 3.11 to 3.13 is needed.")
+    _check_open(options)
     port = _claim(options.host, options.port, "--port")
     embedded, address = (None, options.triton) if options.triton else _embedded(options, folder)
     if embedded:
@@ -91,6 +96,17 @@ def _serve(options: argparse.Namespace, folder: Path, stop: threading.Event) -> 
             _end(gateway)
         if embedded:
             embedded.stop(DRAIN_S)
+
+
+def _check_open(options: argparse.Namespace) -> None:
+    if options.insecure_open or may_be_open(options.host):
+        return
+    settings = Settings()
+    if settings.require_keys or (settings.require_keys is None and KeyStore(settings.keys_url).any()):
+        return
+    raise Failure(
+        f"Nobody needs a key, and {options.host} can be reached by others: issue one with `vultus keys create`, or give --insecure-open."
+    )
 
 
 def _embedded(options: argparse.Namespace, folder: Path) -> tuple[EmbeddedTriton, str]:

@@ -31,8 +31,8 @@ def command_of(pid: int) -> str:
         return ""
 
 
-def failure(*arguments: str) -> str:
-    served = start(*arguments)
+def failure(*arguments: str, environment: dict[str, str] | None = None) -> str:
+    served = start(*arguments, environment=environment)
     assert served.process.wait(90) == 1
     time.sleep(0.2)
     lines = [line for line in served.lines if line.startswith("vultus: ") and "starting" not in line and "stopping" not in line]
@@ -105,6 +105,11 @@ def test_a_gpu_that_is_not_there_is_an_error() -> None:
     if shutil.which("nvidia-smi"):
         pytest.skip("this machine may have one")
     assert "GPU" in failure(*FREE_PORTS, "--device", "gpu")
+
+
+def test_others_are_not_served_without_keys(tmp_path: Path) -> None:
+    said = failure("--host=0.0.0.0", *FREE_PORTS, environment={"VULTUS_KEYS_URL": f"sqlite:///{tmp_path / 'none.sqlite'}"})
+    assert "--insecure-open" in said
 
 
 def test_a_triton_that_is_not_there_is_said() -> None:

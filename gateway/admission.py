@@ -1,0 +1,67 @@
+"""Who may call: key, account, rate, quota, in this order. Used by every API, knows none."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from limits import RateLimitItemPerSecond
+from limits.storage import storage_from_string
+from limits.strategies import MovingWindowRateLimiter
+
+from gateway.errors import KeyMissing, RateLimited
+from gateway.keys import Key, KeyStore
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a caller presented. `identifier` only where an API has a second, public part."""
+
+    secret: str | None
+    identifier: str | None = None
+    paired: bool = False
+
+
+class Admission:
+    """Checks callers against the key store when keys are required."""
+
+    def __init__(self, store: KeyStore, require_keys: bool | None, rate_storage_url: str) -> None:
+        self._store, self._require = store, require_keys
+        self._limiter = MovingWindowRateLimiter(storage_from_string(rate_storage_url))
+
+    @property
+    def open(self) -> bool:
+        """Whether anybody may call."""
+        return not (self._store.any() if self._require is None else self._require)
+
+    def check(self, api: str, credentials: Credentials) -> Key | None:
+        """The caller's key after the rate check; None when keys are not required.
+
+        Raises KeyMissing, KeyInvalid, AccountSuspended, RateLimited.
+        """
+        if self.open:
+            return None
+        if not credentials.secret or (credentials.paired and not credentials.identifier):
+            raise KeyMissing
+        key = self._store.find(api, credentials.secret, credentials.identifier if credentials.paired else None)
+        if key.rate_per_s is not None:
+            self._check_rate(key, key.rate_per_s)
+        return key
+
+    @contextmanager
+    def counted(self, key: Key | None) -> Iterator[None]:
+        """Count the call against the quota unless it fails. Raises QuotaExceeded."""
+        if key is None:
+            yield
+            return
+        with self._store.counted(key):
+            yield
+
+    def _check_rate(self, key: Key, per_s: int) -> None:
+        item = RateLimitItemPerSecond(per_s)
+        if not self._limiter.hit(item, str(key.id)):
+            reset, _ = self._limiter.get_window_stats(item, str(key.id))
+            raise RateLimited(retry_after_s=max(1, math.ceil(reset - time.time())))

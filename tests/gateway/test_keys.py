@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import multiprocessing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gateway.command import main, may_be_open
+from gateway.errors import AccountSuspended, KeyInvalid, QuotaExceeded, UpstreamUnavailable
+from gateway.keys import KeyStore, State, _seconds_left_in_month
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'keys.sqlite'}"
+
+
+def call_often(url: str, secret: str, calls: int) -> int:
+    store, done = KeyStore(url), 0
+    key = store.find("arsa", secret)
+    for _ in range(calls):
+        try:
+            with store.counted(key):
+                done += 1
+        except QuotaExceeded:
+            pass
+    return done
+
+
+def test_quota_is_exact_across_processes(url: str) -> None:
+    issued = KeyStore(url).create("arsa", "many", monthly_quota=100)
+    with multiprocessing.get_context("spawn").Pool(8) as pool:
+        done = pool.starmap(call_often, [(url, issued.secret, 50)] * 8)
+    assert sum(done) == 100
+    assert KeyStore(url).usage(issued.key.id) == [(datetime.now(UTC).strftime("%Y-%m"), 100)]
+
+
+def test_a_failed_call_is_given_back(url: str) -> None:
+    store = KeyStore(url)
+    key = store.create("arsa", "one", monthly_quota=1).key
+    with pytest.raises(RuntimeError), store.counted(key):
+        raise RuntimeError
+    with store.counted(key):
+        pass
+    with pytest.raises(QuotaExceeded) as refused, store.counted(key):
+        pass
+    assert (refused.value.used, refused.value.limit) == (1, 1)
+    assert 0 < (refused.value.retry_after_s or 0) <= 31 * 86400
+
+
+def test_secrets_are_not_stored(url: str, tmp_path: Path) -> None:
+    store = KeyStore(url)
+    secret = store.create("arsa", "x").secret
+    store._engine.dispose()
+    assert all(secret.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_finding(url: str) -> None:
+    store = KeyStore(url)
+    assert not store.any()
+    with pytest.raises(KeyInvalid):
+        store.find("arsa", "anything")
+    single, pair = store.create("arsa", "a"), store.create("coqnitics", "b", pair=True)
+    assert store.any()
+    assert store.find("arsa", single.secret) == single.key
+    assert (len(pair.key.identifier), len(pair.secret)) == (20, 40)
+    assert store.find("coqnitics", pair.secret, pair.key.identifier) == pair.key
+    for api, secret, identifier in (
+        ("arsa", pair.secret, None),
+        ("coqnitics", single.secret, pair.key.identifier),
+        ("arsa", "\udcff", None),
+    ):
+        with pytest.raises(KeyInvalid):
+            store.find(api, secret, identifier)
+    store.set_state(single.key.id, State.SUSPENDED)
+    with pytest.raises(AccountSuspended):
+        store.find("arsa", single.secret)
+
+
+def test_asking_creates_no_database(url: str, tmp_path: Path) -> None:
+    store = KeyStore(url)
+    assert (store.any(), store.keys(), store.usage(1), store.set_state(1, State.REVOKED)) == (False, [], [], False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_database_is_unavailable(tmp_path: Path) -> None:
+    path = tmp_path / "broken.sqlite"
+    path.write_bytes(b"this is no database, however one reads it" * 100)
+    with pytest.raises(UpstreamUnavailable):
+        KeyStore(f"sqlite:///{path}").any()
+
+
+def test_months_end_in_december_too() -> None:
+    assert _seconds_left_in_month(datetime(2026, 12, 31, 23, 59, 30, tzinfo=UTC)) == 30
+    assert _seconds_left_in_month(datetime(2026, 2, 28, 0, 0, 0, tzinfo=UTC)) == 86400
+
+
+def test_command_line(url: str) -> None:
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(main, ["keys", "--keys-url", url, *arguments])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    secret = run("create", "arsa", "shop", "--quota", "100", "--rate", "5").split()[-1]
+    identifier, pair_secret = run("create", "coqnitics", "lab").split()[1::2]
+    store = KeyStore(url)
+    assert store.find("arsa", secret).monthly_quota == 100
+    key = store.find("coqnitics", pair_secret, identifier)
+    assert "shop" in run("list")
+    assert secret not in run("list")
+    run("suspend", str(key.id))
+    with pytest.raises(AccountSuspended):
+        store.find("coqnitics", pair_secret, identifier)
+    run("resume", str(key.id))
+    with store.counted(store.find("coqnitics", pair_secret, identifier)):
+        pass
+    assert run("usage", str(key.id)).split()[-1] == "1"
+    run("revoke", str(key.id))
+    with pytest.raises(KeyInvalid):
+        store.find("coqnitics", pair_secret, identifier)
+    assert CliRunner().invoke(main, ["keys", "--keys-url", url, "revoke", "99"]).exit_code == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_a_service_for_this_machine_may_be_open(host: str) -> None:
+    assert may_be_open(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "vultus.example"])  # noqa: S104
+def test_a_service_for_others_may_not(host: str) -> None:
+    assert not may_be_open(host)

@@ -1,0 +1,214 @@
+"""The same situations for every route of every vendor."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from PIL import Image
+from werkzeug.test import TestResponse
+
+from gateway import errors as e
+from gateway.keys import Issued, KeyStore, State
+from gateway.services import KEY
+from gateway.vendor import look_up
+from gateway.vendors import VENDORS
+from tests.gateway.test_errors import leaves
+from tests.gateway.test_images import bomb
+from tests.vendors.conftest import FIRST, SECOND, FakeAnalyzer
+from tests.vendors.routes import ROUTES, Route
+
+every_route = pytest.mark.parametrize("route", ROUTES, ids=str)
+PAIRED = {vendor.name: vendor.paired for vendor in VENDORS}
+PREFIX = {vendor.name: vendor.prefixes[0] for vendor in VENDORS}
+
+
+def picture(kind: str = "JPEG", size: tuple[int, int] = (640, 480)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (90, 120, 150)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+PHOTO = picture()
+
+
+def check(route: Route, situation: str, answer: TestResponse) -> None:
+    status, expected = route.errors[situation]
+    assert answer.status_code == status
+    assert answer.mimetype == "application/json"
+    body: Any = answer.json
+    assert {key: body[key] for key in expected} == expected
+    assert "data" not in body or route.vendor == "machinesense"
+    if status in (429, 503) or (route.vendor == "machinesense" and body["code"] in (8, 9)):
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+def issue(store: KeyStore, route: Route, quota: int | None = None, rate: int | None = None) -> Issued:
+    return store.create(route.vendor, "test", quota, rate, pair=PAIRED[route.vendor])
+
+
+def test_every_vendor_has_routes_here() -> None:
+    assert {route.vendor for route in ROUTES} == set(PAIRED)
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+@pytest.mark.parametrize("error", leaves(e.GatewayError))
+def test_every_error_has_its_words(app: Flask, vendor: Any, error: type[e.GatewayError]) -> None:
+    instance = error(3, 4, retry_after_s=9) if error is e.QuotaExceeded else error()
+    with app.test_request_context():
+        answer = vendor.fail(instance)
+    assert answer.mimetype == "application/json"
+    assert answer.status_code != 200 or vendor.name == "machinesense"
+    if error.status >= 500:
+        assert answer.status_code >= 500 or vendor.name == "machinesense"
+
+
+def test_look_up_prefers_the_nearest_class() -> None:
+    table = {e.GatewayError: "all", e.RequestError: "request", e.NoFace: "face"}
+    assert [look_up(table, error) for error in (e.NoFace(), e.MissingImage(), e.InternalError())] == ["face", "request", "all"]
+
+
+@every_route
+def test_success_with_and_without_a_final_slash(client: FlaskClient, route: Route) -> None:
+    answer = route.send(client, PHOTO, None)
+    assert answer.status_code == 200
+    assert answer.mimetype == "application/json"
+    assert client.post(f"{route.path}/").status_code != 404
+
+
+@every_route
+def test_several_faces(client: FlaskClient, analyzer: FakeAnalyzer, route: Route) -> None:
+    analyzer.faces = (FIRST, SECOND)
+    body: Any = route.send(client, PHOTO, None).json
+    if route.vendor == "machinesense":
+        assert body["code"] == 0
+    else:
+        assert len(body.get("faces") or body["data"]["age_list"]) == 2
+
+
+@every_route
+def test_no_face(client: FlaskClient, analyzer: FakeAnalyzer, route: Route) -> None:
+    analyzer.faces = ()
+    answer = route.send(client, PHOTO, None)
+    if "no face" in route.errors:
+        check(route, "no face", answer)
+    else:
+        assert answer.status_code == 200
+        assert answer.json is not None
+        assert answer.json["faces"] == []
+
+
+@every_route
+@pytest.mark.parametrize(
+    ("situation", "data"),
+    [
+        ("field missing", None),
+        ("unreadable", b"no image at all"),
+        ("unreadable", PHOTO[:900]),
+        ("empty", b""),
+        ("wrong format", picture("GIF")),
+        ("too many bytes", PHOTO + bytes(2**17)),
+        ("body too large", PHOTO + bytes(2**18)),
+        ("too many pixels", bomb(16_000, 4_000)),
+    ],
+)
+def test_bad_images(client: FlaskClient, route: Route, situation: str, data: bytes | None) -> None:
+    check(route, situation, route.send(client, data, None))
+
+
+@every_route
+@pytest.mark.parametrize(
+    ("situation", "failure"),
+    [
+        ("triton down", e.UpstreamUnavailable()),
+        ("triton busy", e.UpstreamOverloaded(retry_after_s=1)),
+        ("triton slow", e.UpstreamTimeout()),
+        ("defect", e.InternalError()),
+    ],
+)
+def test_triton_failures(client: FlaskClient, analyzer: FakeAnalyzer, route: Route, situation: str, failure: e.GatewayError) -> None:
+    analyzer.failure = failure
+    check(route, situation, route.send(client, PHOTO, None))
+
+
+@every_route
+def test_an_exception_shows_nothing(client: FlaskClient, analyzer: FakeAnalyzer, route: Route) -> None:
+    analyzer.faces = (replace(FIRST, keypoints=()),) if route.vendor == "coqnitics" else (None,)  # type: ignore[assignment]
+    answer = route.send(client, PHOTO, None)
+    check(route, "defect", answer)
+    assert "NoneType" not in answer.text
+
+
+@every_route
+def test_keys(client: FlaskClient, store: KeyStore, route: Route) -> None:
+    key = issue(store, route)
+    assert "Ok" in (answer := route.send(client, PHOTO, key)).text or answer.status_code == 200
+    check(route, "key missing", route.send(client, PHOTO, None))
+    check(route, "key wrong", route.send(client, PHOTO, replace(key, secret="0" * 40)))
+    other = store.create("vultus", "another API's key")
+    check(route, "key wrong", route.send(client, PHOTO, other))
+    store.set_state(key.key.id, State.SUSPENDED)
+    check(route, "suspended", route.send(client, PHOTO, key))
+    store.set_state(key.key.id, State.REVOKED)
+    check(route, "key wrong", route.send(client, PHOTO, key))
+
+
+@every_route
+def test_keys_are_checked_before_the_image(client: FlaskClient, store: KeyStore, route: Route) -> None:
+    issue(store, route)
+    check(route, "key missing", route.send(client, b"no image", None))
+
+
+@every_route
+def test_quota_counts_successes_only(client: FlaskClient, store: KeyStore, analyzer: FakeAnalyzer, route: Route) -> None:
+    key = issue(store, route, quota=1)
+    check(route, "unreadable", route.send(client, b"no image", key))
+    analyzer.failure = e.UpstreamUnavailable()
+    check(route, "triton down", route.send(client, PHOTO, key))
+    analyzer.failure = None
+    assert route.send(client, PHOTO, key).status_code == 200
+    check(route, "quota", route.send(client, PHOTO, key))
+    assert [calls for _, calls in store.usage(key.key.id)] == [1]
+
+
+@every_route
+def test_rate(client: FlaskClient, store: KeyStore, route: Route) -> None:
+    key = issue(store, route, rate=1)
+    assert route.send(client, PHOTO, key).status_code == 200
+    check(route, "rate", route.send(client, PHOTO, key))
+
+
+@every_route
+def test_no_key_stored_and_keys_required(client: FlaskClient, app: Flask, route: Route) -> None:
+    services = app.extensions[KEY]
+    services.admission._require = True
+    check(route, "key wrong", route.send(client, PHOTO, Issued(key=issue_nothing(), secret="1" * 40)))
+
+
+def issue_nothing() -> Any:
+    from gateway.keys import Key
+
+    return Key(0, "none", "", "0" * 20, State.ACTIVE, None, None)
+
+
+@every_route
+def test_routing(client: FlaskClient, route: Route) -> None:
+    check(route, "wrong method", client.get(route.path))
+    check(route, "unknown path", client.post(f"{PREFIX[route.vendor]}-no-such-thing"))
+
+
+@every_route
+def test_a_text_field_is_not_a_file(client: FlaskClient, route: Route) -> None:
+    if route.vendor != "machinesense":
+        field = {"arsa": "face_image", "ailabtools": "image", "coqnitics": "filename"}[route.vendor]
+        check(route, "field missing", client.post(route.path, data={field: "text"}, content_type="multipart/form-data"))
+
+
+def test_numpy_is_not_needed_for_json() -> None:
+    """What renders must be plain numbers: json would refuse NumPy's."""
+    assert not isinstance(FIRST.age, np.generic)
