@@ -11,8 +11,10 @@ from gateway import documentation, health, native, problems, telemetry
 from gateway import errors as e
 from gateway.admission import Admission
 from gateway.analyzer import Analyzer
+from gateway.fetch import Fetcher
 from gateway.keys import KeyStore
 from gateway.models import read_catalogue
+from gateway.pictures import picture_store
 from gateway.services import KEY, Services
 from gateway.settings import Settings
 from gateway.triton import TritonClient
@@ -41,7 +43,8 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     client = triton or TritonClient(settings.triton, settings.deadline_s)
     catalogue = read_catalogue(settings.model_repository)
     admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url)
-    app.extensions[KEY] = Services(settings, catalogue, client, Analyzer(client, catalogue), admission)
+    analyzer = Analyzer(client, catalogue)
+    app.extensions[KEY] = Services(settings, catalogue, client, analyzer, admission, Fetcher(settings), picture_store(settings))
     if admission.open:
         log.warning("no key has been issued: anybody who reaches this service may use it")
     telemetry.install(app)

@@ -9,7 +9,9 @@ from flask import current_app
 
 from gateway.admission import Admission
 from gateway.analyzer import Analyzer
+from gateway.fetch import Fetcher
 from gateway.models import Catalogue
+from gateway.pictures import PictureStore
 from gateway.settings import Settings
 from gateway.triton import TritonClient
 
@@ -25,6 +27,8 @@ class Services:
     triton: TritonClient
     analyzer: Analyzer
     admission: Admission
+    fetcher: Fetcher
+    pictures: PictureStore
 
 
 def services() -> Services:

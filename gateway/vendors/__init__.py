@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.vendor import Vendor
-from gateway.vendors import ailabtools, arsa, coqnitics, machinesense
+from gateway.vendors import ailabtools, arsa, coqnitics, machinesense, scaleflex
 
-VENDORS: tuple[Vendor, ...] = (arsa.VENDOR, machinesense.VENDOR, ailabtools.VENDOR, coqnitics.VENDOR)
+VENDORS: tuple[Vendor, ...] = (arsa.VENDOR, machinesense.VENDOR, ailabtools.VENDOR, scaleflex.VENDOR, coqnitics.VENDOR)
 
 
 def vendor_of(path: str) -> Vendor | None:

@@ -11,12 +11,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from gateway.app import create_app
-from gateway.errors import GatewayError
+from gateway.errors import DownloadFailed, GatewayError
 from gateway.faces import Analysis, Box, Distribution, Face, Picture, Pose, Timings
 from gateway.keys import KeyStore
 from gateway.services import KEY
 from gateway.settings import Settings
 from tests.conftest import FakeTriton
+from tests.vendors.routes import PUBLISHED
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 RACES = ("asian", "indian", "black", "white", "middle eastern", "latino hispanic")
@@ -67,6 +68,15 @@ class FakeAnalyzer:
         return Analysis(picture.width_px, picture.height_px, self.faces, {}, Timings(1.0, 2.0))
 
 
+class FakeFetcher:
+    """The web as routes.PUBLISHED."""
+
+    def fetch(self, url: str) -> bytes:
+        if url not in PUBLISHED:
+            raise DownloadFailed
+        return PUBLISHED[url]
+
+
 @pytest.fixture
 def analyzer() -> FakeAnalyzer:
     return FakeAnalyzer()
@@ -83,9 +93,10 @@ def store(keys_url: str) -> KeyStore:
 
 
 @pytest.fixture
-def app(analyzer: FakeAnalyzer, keys_url: str) -> Flask:
-    app = create_app(Settings(keys_url=keys_url, max_image_bytes=2**17, max_body_bytes=2**18), FakeTriton())  # type: ignore[arg-type]
-    app.extensions[KEY] = replace(app.extensions[KEY], analyzer=analyzer)
+def app(analyzer: FakeAnalyzer, keys_url: str, tmp_path: Path) -> Flask:
+    settings = Settings(keys_url=keys_url, max_image_bytes=2**17, max_body_bytes=2**18, pictures_url=str(tmp_path / "pictures"))
+    app = create_app(settings, FakeTriton())  # type: ignore[arg-type]
+    app.extensions[KEY] = replace(app.extensions[KEY], analyzer=analyzer, fetcher=FakeFetcher())
     return app
 
 

@@ -24,6 +24,7 @@ class Route:
     path: str
     send: Send
     errors: dict[str, tuple[int, Any]]
+    success: int = 200
 
     def __str__(self) -> str:
         return self.path
@@ -172,6 +173,62 @@ COQNITICS = {
     "triton slow": UNAVAILABLE,
 }
 
+
+def scaleflex(status: int, code: str, msg: str, hint: str) -> tuple[int, Any]:
+    told = {"msg": msg, "hint": hint}
+    return status, {"status": "error", "version": "2.9.3", **told, "code": code, "message": msg, "result": told}
+
+
+NO_TOKEN = scaleflex(401, "KEY_INVALID", "Invalid or missing token or key", "Send the headers Filerobot-Token and Filerobot-Key")
+NO_PICTURE = scaleflex(
+    400, "FILE_MISSING", "No file and no URL in the request", "Send files_urls or url as JSON, or the multipart field file"
+)
+NOT_READABLE = scaleflex(415, "FILE_UNREADABLE", "The file is not a readable image", "Send JPEG, PNG, BMP or WebP")
+LARGE_FILE = scaleflex(413, "FILE_TOO_LARGE", "The file is too large", "Send at most 20 MB and 50 megapixels")
+LATER = scaleflex(503, "SERVICE_UNAVAILABLE", "Service unavailable", "Try again later")
+SCALEFLEX = {
+    "key missing": NO_TOKEN,
+    "key wrong": NO_TOKEN,
+    "suspended": scaleflex(403, "PERMISSION_DENIED", "The key lacks the permission", "The permission FILE_UPLOAD is needed"),
+    "quota": scaleflex(429, "QUOTA_EXCEEDED", "Quota exceeded", "Wait for the next period"),
+    "rate": scaleflex(429, "RATE_LIMITED", "Too many requests", "Wait and try again"),
+    "field missing": NO_PICTURE,
+    "unreadable": NOT_READABLE,
+    "empty": NOT_READABLE,
+    "wrong format": NOT_READABLE,
+    "too many bytes": LARGE_FILE,
+    "body too large": LARGE_FILE,
+    "too many pixels": LARGE_FILE,
+    "unknown path": scaleflex(404, "NOT_FOUND", "Not found", "Check the address and the method"),
+    "wrong method": scaleflex(405, "METHOD_NOT_ALLOWED", "Method not allowed", "Check the address and the method"),
+    "defect": scaleflex(500, "INTERNAL_ERROR", "Internal error", "Try again later"),
+    "triton down": LATER,
+    "triton busy": LATER,
+    "triton slow": LATER,
+}
+
+
+def token_headers(key: Issued | None) -> dict[str, str]:
+    return {"Filerobot-Token": key.key.identifier, "Filerobot-Key": key.secret} if key else {}
+
+
+def upload(client: FlaskClient, image: bytes | None, key: Issued | None) -> TestResponse:
+    data = {} if image is None else {"file": (io.BytesIO(image), "photo.jpg")}
+    return client.post("/images/face-analysis/upload/", data=data, content_type="multipart/form-data", headers=token_headers(key))
+
+
+PUBLISHED: dict[str, bytes] = {}
+
+
+def by_url(client: FlaskClient, image: bytes | None, key: Issued | None) -> TestResponse:
+    body: dict[str, Any] = {}
+    if image is not None:
+        url = f"https://pictures.test/a%20folder/{len(PUBLISHED)}.jpg?size=large"
+        PUBLISHED[url] = image
+        body = {"files_urls": [{"url": url}]}
+    return client.post("/images/face-analysis", json=body, headers=token_headers(key))
+
+
 ANALYZER = "/api/portrait/analysis/face-analyzer-advanced"
 ROUTES = [
     Route("arsa", path, multipart(path, "face_image", "x-key-secret"), ARSA) for path in ("/api/v1/face_analytics", "/api/v1/face_liveness")
@@ -183,4 +240,6 @@ ROUTES += [
 ROUTES += [
     Route("ailabtools", ANALYZER, multipart(ANALYZER, "image", "ailabapi-api-key"), AILABTOOLS),
     Route("coqnitics", "/analyze", form_keys("/analyze"), COQNITICS),
+    Route("scaleflex", "/images/face-analysis/upload", upload, SCALEFLEX),
+    Route("scaleflex", "/images/face-analysis", by_url, SCALEFLEX, success=201),
 ]

@@ -76,7 +76,7 @@ def test_look_up_prefers_the_nearest_class() -> None:
 @every_route
 def test_success_with_and_without_a_final_slash(client: FlaskClient, route: Route) -> None:
     answer = route.send(client, PHOTO, None)
-    assert answer.status_code == 200
+    assert answer.status_code == route.success
     assert answer.mimetype == "application/json"
     assert client.post(f"{route.path}/").status_code != 404
 
@@ -98,9 +98,9 @@ def test_no_face(client: FlaskClient, analyzer: FakeAnalyzer, route: Route) -> N
     if "no face" in route.errors:
         check(route, "no face", answer)
     else:
-        assert answer.status_code == 200
+        assert answer.status_code == route.success
         assert answer.json is not None
-        assert answer.json["faces"] == []
+        assert len(answer.json["faces"]) == 0
 
 
 @every_route
@@ -147,7 +147,9 @@ def test_an_exception_shows_nothing(client: FlaskClient, analyzer: FakeAnalyzer,
 @every_route
 def test_keys(client: FlaskClient, store: KeyStore, route: Route) -> None:
     key = issue(store, route)
-    assert "Ok" in (answer := route.send(client, PHOTO, key)).text or answer.status_code == 200
+    answer = route.send(client, PHOTO, key)
+    assert answer.status_code == route.success
+    assert '"Err"' not in answer.text
     check(route, "key missing", route.send(client, PHOTO, None))
     check(route, "key wrong", route.send(client, PHOTO, replace(key, secret="0" * 40)))
     other = store.create("vultus", "another API's key")
@@ -171,7 +173,7 @@ def test_quota_counts_successes_only(client: FlaskClient, store: KeyStore, analy
     analyzer.failure = e.UpstreamUnavailable()
     check(route, "triton down", route.send(client, PHOTO, key))
     analyzer.failure = None
-    assert route.send(client, PHOTO, key).status_code == 200
+    assert route.send(client, PHOTO, key).status_code == route.success
     check(route, "quota", route.send(client, PHOTO, key))
     assert [calls for _, calls in store.usage(key.key.id)] == [1]
 
@@ -179,7 +181,7 @@ def test_quota_counts_successes_only(client: FlaskClient, store: KeyStore, analy
 @every_route
 def test_rate(client: FlaskClient, store: KeyStore, route: Route) -> None:
     key = issue(store, route, rate=1)
-    assert route.send(client, PHOTO, key).status_code == 200
+    assert route.send(client, PHOTO, key).status_code == route.success
     check(route, "rate", route.send(client, PHOTO, key))
 
 
@@ -204,8 +206,8 @@ def test_routing(client: FlaskClient, route: Route) -> None:
 
 @every_route
 def test_a_text_field_is_not_a_file(client: FlaskClient, route: Route) -> None:
-    if route.vendor != "machinesense":
-        field = {"arsa": "face_image", "ailabtools": "image", "coqnitics": "filename"}[route.vendor]
+    if route.vendor != "machinesense" and route.success == 200:
+        field = {"arsa": "face_image", "ailabtools": "image", "coqnitics": "filename", "scaleflex": "file"}[route.vendor]
         check(route, "field missing", client.post(route.path, data={field: "text"}, content_type="multipart/form-data"))
 
 
