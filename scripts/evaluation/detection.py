@@ -79,20 +79,14 @@ def _mean_of(values: NDArray[np.float64], rows: NDArray[np.int64]) -> float:
 
 
 def match(truth: Boxes, answers: Boxes) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """One to one, best answer first: IoU of at least 0.4, or each centre inside the other box."""
+    """One to one, best answer first, IoU of at least 0.4."""
     used, right = np.zeros(len(truth), bool), np.zeros(len(answers), bool)
     if not len(truth) or not len(answers):
         return used, right
     overlap = intersection_over_union(truth, answers)
-    middle = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (truth, answers)]
-    inside = [
-        ((middle[i][:, None] > other[None, :, :2]) & (middle[i][:, None] < other[None, :, 2:])).all(2)
-        for i, other in ((0, answers), (1, truth))
-    ]
-    allowed = (overlap >= 0.4) | (inside[0] & inside[1].T)
     for column in range(len(answers)):
-        free = np.where(allowed[:, column] & ~used, overlap[:, column] + 1e-6, 0)
-        if free.max() > 0:
+        free = np.where(used, 0, overlap[:, column])
+        if free.max() >= 0.4:
             used[free.argmax()] = right[column] = True
     return used, right
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scripts.graphs.geometry import CROP_SIDE_PX
-from scripts.train.blocks import Inverted, conv_bn_relu
+from scripts.train.blocks import Basic, conv_bn_relu
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,29 +19,24 @@ class View:
     left: float = 0.0
     top: float = 0.0
     side: float = CROP_SIDE_PX
-    size: int = 112
+    size: int = 96
     grey: bool = False
 
 
 class Trunk(nn.Module):
-    """Inverted residuals to one feature vector. Input float [B,C,S,S], roughly -2..2."""
+    """Stages of residual blocks to one feature vector. Input float [B,C,S,S], roughly -2..2. Each stage halves the size."""
 
-    def __init__(
-        self, channels: int, stages: tuple[tuple[int, int, int, int, bool], ...], stem: int, stem_stride: int, features: int
-    ) -> None:
+    def __init__(self, channels: int, stem: int, stem_stride: int, stages: tuple[tuple[int, int], ...], features: int) -> None:
         super().__init__()
-        self.stem = conv_bn_relu(channels, stem, 3, stem_stride)
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [conv_bn_relu(channels, stem, 3, stem_stride)]
         inputs = stem
-        for outputs, depth, expand, stride, squeeze in stages:
-            for index in range(depth):
-                layers.append(Inverted(inputs, outputs, expand, 3 if squeeze is False else 5, stride if index == 0 else 1, squeeze))
-                inputs = outputs
-        self.layers = nn.Sequential(*layers)
-        self.head = nn.Sequential(conv_bn_relu(inputs, features, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        for outputs, depth in stages:
+            layers += [Basic(inputs if index == 0 else outputs, outputs, 2 if index == 0 else 1) for index in range(depth)]
+            inputs = outputs
+        self.layers = nn.Sequential(*layers, conv_bn_relu(inputs, features, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.head(self.layers(self.stem(x)))
+        y: Tensor = self.layers(x)
         return y
 
 

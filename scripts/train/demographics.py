@@ -18,7 +18,7 @@ from scripts.train.export import export
 from scripts.train.face_crops import AGE, MALE, CropSet, load
 from scripts.train.weak_origin import LATINO, MIDDLE_EASTERN, origin_of
 
-VIEW = View(size=112)
+VIEW = View(size=96)
 AGES = 101
 RACES = ("Asian", "Indian", "Black", "White", "Other")
 BANDS = (0, 4, 10, 18, 30, 40, 50, 60, 70, 200)
@@ -28,17 +28,17 @@ AGE_YEARS, AGE_SIGMA, AGE_WEIGHT, IS_MALE, GENDER_WEIGHT, RACE, RACE_WEIGHT, IS_
 
 
 class Demographics(nn.Module):
-    """Input [B,3,112,112] -> logits of 101 ages, 2 genders (male, female), 5 races (RACES), 1 for `latino` within Other."""
+    """Input [B,3,96,96] -> logits of 101 ages, 2 genders (male, female), 5 races (RACES), 1 for `latino` within Other."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = Trunk(3, ((24, 1, 2, 1, False), (40, 3, 3, 2, False), (80, 4, 4, 2, False), (128, 3, 4, 2, True)), 24, 2, 512)
+        self.trunk = Trunk(3, 24, 2, ((40, 2), (80, 2), (160, 2)), 384)
         self.drop = nn.Dropout(0.25)
         self.age, self.gender, self.race, self.origin = (
-            nn.Linear(512, AGES),
-            nn.Linear(512, 2),
-            nn.Linear(512, len(RACES)),
-            nn.Linear(512, 1),
+            nn.Linear(384, AGES),
+            nn.Linear(384, 2),
+            nn.Linear(384, len(RACES)),
+            nn.Linear(384, 1),
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -143,7 +143,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--samples-per-epoch", type=int, default=16_000)
     parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()

@@ -54,10 +54,13 @@ class SceneBatches(IterableDataset[tuple[Tensor, Tensor]]):
             yield torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(targets)
 
 
-def train(recipe: Recipe, pictures: list[Picture], folder: Path, device: str, workers: int) -> FaceDetector:
+def train(recipe: Recipe, pictures: list[Picture], folder: Path, device: str, workers: int, initial: Path | None = None) -> FaceDetector:
     """Run or resume the recipe; checkpoint and metrics go to `folder`. Returns the averaged model."""
     torch.manual_seed(recipe.seed)
-    model = FaceDetector().to(device, memory_format=torch.channels_last)
+    model = FaceDetector()
+    if initial:
+        model.load_state_dict(torch.load(initial, map_location="cpu")["average"])
+    model = model.to(device, memory_format=torch.channels_last)
     average = Average(model, recipe.average_decay)
     optimiser = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, recipe.steps, pct_start=0.05)
@@ -121,10 +124,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
     parser.add_argument("--steps", type=int, default=Recipe().steps)
+    parser.add_argument("--learning-rate", type=float, default=Recipe().learning_rate)
+    parser.add_argument("--initial", type=Path, help="start from the averaged weights of this checkpoint of an earlier run")
     options = parser.parse_args()
     sources = sources_from(options)
-    recipe = Recipe(steps=options.steps)
-    train(recipe, load(sources), options.output, options.device, options.workers)
+    recipe = Recipe(steps=options.steps, learning_rate=options.learning_rate)
+    train(recipe, load(sources), options.output, options.device, options.workers, options.initial)
 
 
 if __name__ == "__main__":

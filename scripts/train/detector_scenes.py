@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.train.decoys import place_decoys
 from scripts.train.detector_pictures import Picture
 from scripts.train.photometry import degrade, paint
 from scripts.train.repositories import decode
@@ -44,14 +45,16 @@ class SceneMaker:
     def scene(self, side: int, rng: np.random.Generator) -> Scene:
         """One augmented scene of `side` px."""
         kind = rng.random()
-        if kind < 0.36:
+        if kind < 0.34:
             scene = self._photo(side, rng)
-        elif kind < 0.74:
+        elif kind < 0.72:
             scene = self._mosaic(side, rng)
-        elif kind < 0.90:
+        elif kind < 0.86:
             scene = self._close_up(side, rng)
         else:
             scene = _without_faces(self._photo(side, rng), rng)
+        if rng.random() < 0.6:
+            place_decoys(scene.image, np.concatenate([scene.boxes, scene.ignore]), rng)
         paint(scene.image, scene.boxes, scene.points, rng)
         scene.image = degrade(scene.image, rng)
         return scene
@@ -199,7 +202,7 @@ def _without_faces(scene: Scene, rng: np.random.Generator) -> Scene:
         patch = scene.image[top:bottom, left:right]
         if patch.size:
             patch[:] = _texture(patch.shape[0], patch.shape[1], rng)
-    letters(scene.image, rng)
+    place_decoys(scene.image, np.zeros((0, 4), np.float32), rng, most=20)
     none = np.zeros((0, 4), np.float32)
     return Scene(scene.image, none, np.zeros((0, 5, 2), np.float32), none)
 
@@ -210,24 +213,3 @@ def _texture(height: int, width: int, rng: np.random.Generator) -> Image:
     coarse = (coarse * rng.uniform(0.1, 1) + rng.integers(0, 120, 3)).clip(0, 255).astype(np.uint8)
     kind = cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST
     return cv2.resize(coarse, (width, height), interpolation=kind).astype(np.uint8)
-
-
-def letters(image: Image, rng: np.random.Generator) -> None:
-    """Draw text, discs and lines: things that small detectors take for faces."""
-    side = image.shape[0]
-    for _ in range(int(rng.integers(0, 10))):
-        colour = tuple(int(v) for v in rng.integers(0, 256, 3))
-        x, y = (int(v) for v in rng.integers(0, side, 2))
-        kind = rng.random()
-        if kind < 0.45:
-            text = "".join(chr(int(c)) for c in rng.integers(33, 127, int(rng.integers(1, 12))))
-            cv2.putText(
-                image, text, (x, y), int(rng.integers(0, 8)), float(rng.uniform(0.3, 3)), colour, int(rng.integers(1, 5)), cv2.LINE_AA
-            )
-        elif kind < 0.75:
-            axes = (int(rng.integers(3, max(4, side // 6))), int(rng.integers(3, max(4, side // 6))))
-            skin = tuple(int(v) for v in (np.array([120, 150, 200]) * rng.uniform(0.3, 1.2)).clip(0, 255))
-            cv2.ellipse(image, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, skin if rng.random() < 0.6 else colour, -1, cv2.LINE_AA)
-        else:
-            end = tuple(int(v) for v in rng.integers(0, side, 2))
-            cv2.line(image, (x, y), end, colour, int(rng.integers(1, 9)), cv2.LINE_AA)

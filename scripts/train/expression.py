@@ -26,9 +26,9 @@ class Expression(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = Trunk(1, ((32, 1, 1, 1, False), (48, 2, 3, 2, False), (96, 3, 4, 2, False), (144, 2, 4, 2, True)), 32, 1, 384)
+        self.trunk = Trunk(1, 24, 1, ((48, 2), (96, 2), (160, 2)), 320)
         self.drop = nn.Dropout(0.35)
-        self.out = nn.Linear(384, len(LABELS))
+        self.out = nn.Linear(320, len(LABELS))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.out(self.drop(self.trunk(x)))
@@ -81,7 +81,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--samples-per-epoch", type=int, default=20_000)
     parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()
