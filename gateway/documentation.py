@@ -36,6 +36,8 @@ class Operation:
     json: Mapping[str, str] = field(default_factory=dict)
     headers: Sequence[str] = ()
     media_type: str = "application/json"
+    status: int = 200
+    error: type[BaseModel] | None = None
 
 
 _OPERATIONS: dict[str, Operation] = {}
@@ -51,9 +53,16 @@ def describe(
     json: Mapping[str, str] | None = None,
     headers: Sequence[str] = (),
     media_type: str = "application/json",
+    status: int = 200,
+    error: type[BaseModel] | None = None,
 ) -> Callable[[View], View]:
-    """Attach documentation to a view. `form` and `json` give the type of each field: file or text."""
-    operation = Operation(summary, answer, query or {}, image_body, form or {}, json or {}, headers, media_type)
+    """Attach documentation to a view.
+
+    `form` and `json` give the type of each field: file or text. `error` is the body of every failure; without it, RFC 9457.
+    """
+    operation = Operation(
+        summary, answer, query or {}, image_body, form or {}, json or {}, headers, media_type, status, error
+    )  # fmt: skip
 
     def attach(view: View) -> View:
         _OPERATIONS[f"{view.__module__}.{view.__qualname__}"] = operation
@@ -92,7 +101,8 @@ def docs_file(name: str) -> Response:
 
 @cache
 def _document(app: Flask) -> dict[str, Any]:
-    models: set[type[BaseModel]] = {op.answer for op in _OPERATIONS.values() if op.answer} | {Problem, ImageJson}
+    bodies = [body for op in _OPERATIONS.values() for body in (op.answer, op.error) if body]
+    models: set[type[BaseModel]] = {*bodies, Problem, ImageJson}
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in sorted(models, key=lambda m: m.__name__)]
     _, schemas = models_json_schema(wanted, ref_template=REFERENCE + "{model}")
     spec = APISpec(
@@ -112,10 +122,11 @@ def _document(app: Flask) -> dict[str, Any]:
 
 def _operation(operation: Operation, endpoint: str) -> dict[str, Any]:
     schema = {"$ref": REFERENCE + operation.answer.__name__} if operation.answer else {}
+    content = {operation.media_type: {"schema": schema}}
     entry: dict[str, Any] = {
         "operationId": endpoint.replace(".", "_"),
         "summary": operation.summary,
-        "responses": {"200": {"description": "OK", "content": {operation.media_type: {"schema": schema}}}, **_failures(operation)},
+        "responses": {str(operation.status): {"description": "OK", "content": content}, **_failures(operation)},
     }
     text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
     parameters = [{"in": "query", "name": name, "description": about, "schema": text} for name, about in operation.query.items()]
@@ -140,6 +151,9 @@ def _operation(operation: Operation, endpoint: str) -> dict[str, Any]:
 
 
 def _failures(operation: Operation) -> dict[str, Any]:
+    if operation.error:
+        failure = {"application/json": {"schema": {"$ref": REFERENCE + operation.error.__name__}}}
+        return {"default": {"description": "Failure", "content": failure}}
     if not operation.image_body:
         return {}
     by_status: dict[int, list[str]] = {}

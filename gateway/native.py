@@ -123,8 +123,10 @@ def _from_json() -> bytes:
     body = request.get_json(silent=True)
     if not isinstance(body, dict):
         raise MalformedBody("The body is not a JSON object.")
-    if set(body) != {"image"} or not isinstance(body["image"], str):
-        raise MissingImage("The JSON object needs exactly one text field named image.")
+    if len(body) != 1 or not isinstance(body.get("image", body.get("url")), str):
+        raise MissingImage("The JSON object needs exactly one text field, named image or url.")
+    if "url" in body:
+        return services().fetcher.fetch(body["url"])
     head, comma, tail = body["image"].partition(",")
     text = tail if comma and head.startswith("data:") else body["image"]
     try:

@@ -173,9 +173,10 @@ class AttributesOut(Strict):
 
 
 class ImageJson(Strict):
-    """An image in JSON."""
+    """An image in JSON: one of the two."""
 
-    image: str = Field(description="base64, or a data URL", min_length=1)
+    image: str | None = Field(None, description="base64, or a data URL", min_length=1)
+    url: str | None = Field(None, description="where to fetch it, if this deployment does that", min_length=1)
 
 
 class Problem(Strict):

@@ -63,8 +63,9 @@ def triton() -> FakeTriton:
 
 
 @pytest.fixture
-def app(triton: FakeTriton) -> Flask:
-    return create_app(Settings(max_body_bytes=2**18), triton)  # type: ignore[arg-type]
+def app(triton: FakeTriton, tmp_path: Path) -> Flask:
+    settings = Settings(max_body_bytes=2**18, keys_url=f"sqlite:///{tmp_path / 'keys.sqlite'}", pictures_url=str(tmp_path / "pictures"))
+    return create_app(settings, triton)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from gateway.images import decode, rules_of
 from gateway.rounding import corners, whole
 from gateway.services import services
 from gateway.vendor import Vendor, file_part, json_answer, look_up
+from gateway.vendors.schemas import AilabtoolsAnswer, AilabtoolsError
 
 FORMATS = frozenset({"jpeg", "png", "bmp"})
 MIN_SIDE_PX, MAX_SIDE_PX, MAX_PIXELS, MIN_FACE_PX, MAX_FACES = 33, 4095, 4095**2, 64, 10
@@ -66,7 +67,13 @@ blueprint = Blueprint("ailabtools", __name__)
 
 
 @blueprint.post("/api/portrait/analysis/face-analyzer-advanced")
-@describe(summary="AILabTools: face analyzer advanced", form={"image": "file"}, headers=("ailabapi-api-key",))
+@describe(
+    summary="AILabTools: face analyzer advanced",
+    form={"image": "file"},
+    headers=("ailabapi-api-key",),
+    answer=AilabtoolsAnswer,
+    error=AilabtoolsError,
+)
 def face_analyzer_advanced() -> Response:
     """Flat parallel lists over at most ten faces."""
     key = services().admission.check("ailabtools", Credentials(request.headers.get("ailabapi-api-key")))

@@ -14,6 +14,7 @@ from gateway.faces import Analysis, Distribution, Face
 from gateway.rounding import clipped, corners
 from gateway.services import services
 from gateway.vendor import Vendor, analyze, file_part, json_answer, look_up
+from gateway.vendors.schemas import ArsaAnalytics, ArsaError, ArsaLivenessAnswer
 
 FORMATS = frozenset({"jpeg", "png", "bmp", "webp"})
 LIVE_FROM = 0.5
@@ -47,6 +48,8 @@ blueprint = Blueprint("arsa", __name__)
     form={"face_image": "file"},
     headers=("x-key-secret",),
     query={"schema": "default, docs or superset"},
+    answer=ArsaAnalytics,
+    error=ArsaError,
 )
 def face_analytics() -> Response:
     """Age, gender, expression, box and liveness of every face; `schema` selects one of three bodies."""
@@ -59,7 +62,9 @@ def face_analytics() -> Response:
 
 
 @blueprint.post("/api/v1/face_liveness")
-@describe(summary="ARSA: passive liveness", form={"face_image": "file"}, headers=("x-key-secret",))
+@describe(
+    summary="ARSA: passive liveness", form={"face_image": "file"}, headers=("x-key-secret",), answer=ArsaLivenessAnswer, error=ArsaError
+)
 def face_liveness() -> Response:
     """Liveness of every face."""
     started = time.perf_counter()

@@ -13,6 +13,7 @@ from gateway.faces import Analysis, Face
 from gateway.rounding import corners, percent, whole
 from gateway.services import services
 from gateway.vendor import Vendor, analyze, file_part, json_answer, look_up
+from gateway.vendors.schemas import CoqniticsAnswer, CoqniticsError
 
 FORMATS = frozenset({"jpeg", "png"})
 GENDERS = {"male": "Male", "female": "Female"}
@@ -40,7 +41,12 @@ blueprint = Blueprint("coqnitics", __name__)
 
 
 @blueprint.post("/analyze", provide_automatic_options=False)
-@describe(summary="Coqnitics: analyze", form={"filename": "file", "access_key": "text", "secret_key": "text"})
+@describe(
+    summary="Coqnitics: analyze",
+    form={"filename": "file", "access_key": "text", "secret_key": "text"},
+    answer=CoqniticsAnswer,
+    error=CoqniticsError,
+)
 def analyze_faces() -> Response:
     """Age, gender, emotions, box and five points of every face."""
     if request.mimetype != "multipart/form-data":

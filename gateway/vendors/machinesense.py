@@ -18,6 +18,7 @@ from gateway.faces import Face
 from gateway.rounding import whole
 from gateway.services import services
 from gateway.vendor import Vendor, analyze, json_answer, look_up
+from gateway.vendors.schemas import MachineSenseAnswer
 
 FORMATS = frozenset({"jpeg", "png", "bmp", "webp"})
 DATA_URL = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
@@ -54,21 +55,36 @@ blueprint = Blueprint("machinesense", __name__)
 
 
 @blueprint.post("/faceapi/v1/face_age_detection")
-@describe(summary="MachineSense: age of the largest face", json={"image": "text", "api_key": "text"})
+@describe(
+    summary="MachineSense: age of the largest face",
+    json={"image": "text", "api_key": "text"},
+    answer=MachineSenseAnswer,
+    error=MachineSenseAnswer,
+)
 def face_age_detection() -> Response:
     """Age of the largest face."""
     return _answer("age", render_age)
 
 
 @blueprint.post("/faceapi/v1/face_gender_detection")
-@describe(summary="MachineSense: gender of the largest face", json={"image": "text", "api_key": "text"})
+@describe(
+    summary="MachineSense: gender of the largest face",
+    json={"image": "text", "api_key": "text"},
+    answer=MachineSenseAnswer,
+    error=MachineSenseAnswer,
+)
 def face_gender_detection() -> Response:
     """Gender of the largest face."""
     return _answer("gender", render_gender)
 
 
 @blueprint.post("/faceapi/v1/face_expression_detection")
-@describe(summary="MachineSense: expression of the largest face", json={"image": "text", "api_key": "text"})
+@describe(
+    summary="MachineSense: expression of the largest face",
+    json={"image": "text", "api_key": "text"},
+    answer=MachineSenseAnswer,
+    error=MachineSenseAnswer,
+)
 def face_expression_detection() -> Response:
     """Seven expressions of the largest face."""
     return _answer("emotion", render_expression)

@@ -22,6 +22,7 @@ from gateway.keys import Key
 from gateway.rounding import corners, percent, whole
 from gateway.services import Services, services
 from gateway.vendor import Vendor, json_answer, look_up
+from gateway.vendors.schemas import ScaleflexAnswer, ScaleflexError
 
 FORMATS = frozenset({"jpeg", "png", "bmp", "webp"})
 VERSION = "2.9.3"
@@ -81,7 +82,14 @@ class Entry:
 
 
 @blueprint.post("/images/face-analysis")
-@describe(summary="Scaleflex: face analysis of pictures by URL", json={"url": "text"}, headers=("Filerobot-Token", "Filerobot-Key"))
+@describe(
+    summary="Scaleflex: face analysis of pictures by URL",
+    json={"url": "text"},
+    headers=("Filerobot-Token", "Filerobot-Key"),
+    answer=ScaleflexAnswer,
+    error=ScaleflexError,
+    status=201,
+)
 def by_url() -> Response:
     """JSON `files_urls` or `url`; 201."""
     key = _admit()
@@ -90,7 +98,13 @@ def by_url() -> Response:
 
 
 @blueprint.post("/images/face-analysis/upload")
-@describe(summary="Scaleflex: face analysis of uploaded pictures", form={"file": "file"}, headers=("Filerobot-Token", "Filerobot-Key"))
+@describe(
+    summary="Scaleflex: face analysis of uploaded pictures",
+    form={"file": "file"},
+    headers=("Filerobot-Token", "Filerobot-Key"),
+    answer=ScaleflexAnswer,
+    error=ScaleflexError,
+)
 def upload() -> Response:
     """Multipart `file`, one or several; 200."""
     key = _admit()
@@ -100,7 +114,7 @@ def upload() -> Response:
 
 
 @blueprint.get("/deliver/<token>/<name>.png")
-@describe(summary="Scaleflex: an annotated picture, for a day", media_type="image/png")
+@describe(summary="Scaleflex: an annotated picture, for a day", media_type="image/png", error=ScaleflexError)
 def deliver(token: str, name: str) -> Response:
     """The picture of an earlier answer; no key, as with the vendor."""
     png = services().pictures.get(_stored_name(token, name))

@@ -162,8 +162,10 @@ HOSTILE = [
     "http://10.0.0.1/", "http://172.16.0.1/", "http://192.168.1.1/", "http://169.254.169.254/latest/meta-data/", "http://100.64.0.1/",
     "http://168.63.129.16/", "http://100.100.100.200/", "http://224.0.0.1/", "http://255.255.255.255/", "http://198.18.0.1/", "http://192.0.2.1/",
     "http://user@127.0.0.1:{port}/", "http://user:pass@example.com/", "http://example.com@127.0.0.1:{port}/", "http://127.0.0.1:{port}#@example.com/",
-    "http://example.com\\@127.0.0.1:{port}/", "http://127.0.0.1:{port}\r\nX: y/", "http://127.0.0.1:{port}/\x00", "http:///", "http://", "//127.0.0.1:{port}/",
-    "file:///etc/passwd", "ftp://127.0.0.1:{port}/", "gopher://127.0.0.1:{port}/_x", "data:image/png;base64,AAAA", "javascript:1", "dict://127.0.0.1:{port}/",
+    "http://example.com\\@127.0.0.1:{port}/", "http://127.0.0.1:{port}\r\nX: y/", "http://127.0.0.1:{port}/\x00",
+    "http:///", "http://", "//127.0.0.1:{port}/",
+    "file:///etc/passwd", "ftp://127.0.0.1:{port}/", "gopher://127.0.0.1:{port}/_x", "data:image/png;base64,AAAA", "javascript:1",
+    "dict://127.0.0.1:{port}/",
     "http://127.0.0.1:22/", "http://127.0.0.1:99999/", "http://127.0.0.1:-1/", "http://[::1",
     "http://\u2460\u2461\u2466.0.0.1:{port}/", "http://\uff11\uff12\uff17.0.0.1:{port}/",
     "", "x" * 5000, "http://" + "a" * 300 + ".test/",
@@ -190,7 +192,6 @@ def test_there_are_enough_of_them() -> None:
         "//127.0.0.1:{port}/",
         "http://2130706433:{port}/",
         "file:///etc/passwd",
-        "\\\\127.0.0.1",
     ],
 )
 def test_redirects_are_checked_too(canary: Canary, site: str, target: str) -> None:

@@ -11,6 +11,8 @@ from flask.testing import FlaskClient
 
 from gateway.analyzer import GEOMETRY
 from gateway.errors import ModelContractError, UpstreamOverloaded, UpstreamTimeout, UpstreamUnavailable
+from gateway.keys import KeyStore
+from gateway.services import KEY
 from gateway.v1_schema import AnalysisOut
 from tests.conftest import FakeTriton
 
@@ -230,3 +232,20 @@ def test_docs_need_no_other_host(client: FlaskClient) -> None:
         assert f"docs/{name}" in page
         with client.get(f"/docs/{name}") as answer:
             assert answer.status_code == 200
+
+
+def test_a_key_is_needed_once_one_exists(app: Any, client: FlaskClient, astronaut: bytes) -> None:
+    assert post(client, astronaut).status_code == 200
+    issued = KeyStore(app.extensions[KEY].settings.keys_url).create("vultus", "test", monthly_quota=1)
+    missing, wrong = post(client, astronaut), post(client, astronaut, headers={"X-API-Key": "0" * 40})
+    assert (missing.status_code, missing.json["code"]) == (401, "key_missing")
+    assert (wrong.status_code, wrong.json["code"]) == (401, "key_invalid")
+    assert post(client, astronaut, headers={"X-API-Key": issued.secret}).status_code == 200
+    over = post(client, astronaut, headers={"X-API-Key": issued.secret})
+    assert (over.status_code, over.json["code"]) == (429, "quota_exceeded")
+    assert int(over.headers["Retry-After"]) > 0
+
+
+def test_urls_are_off_unless_enabled(client: FlaskClient) -> None:
+    answer = client.post("/v1/analyze", json={"url": "https://example.com/a.jpg"})
+    assert (answer.status_code, answer.json and answer.json["code"]) == (400, "download_failed")

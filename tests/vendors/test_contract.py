@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from flask import Flask
@@ -214,3 +215,15 @@ def test_a_text_field_is_not_a_file(client: FlaskClient, route: Route) -> None:
 def test_numpy_is_not_needed_for_json() -> None:
     """What renders must be plain numbers: json would refuse NumPy's."""
     assert not isinstance(FIRST.age, np.generic)
+
+
+@every_route
+@pytest.mark.parametrize("faces", [(), (FIRST,), (FIRST, SECOND)])
+def test_answers_are_as_documented(client: FlaskClient, analyzer: FakeAnalyzer, route: Route, faces: Any) -> None:
+    """Real answers against the OpenAPI document: success or failure, several faces or none, and a missing image."""
+    document: Any = client.get("/openapi.json").json
+    responses = document["paths"][route.path]["post"]["responses"]
+    analyzer.faces = faces
+    for answer in (route.send(client, PHOTO, None), route.send(client, None, None)):
+        schema = responses.get(str(answer.status_code), responses["default"])["content"]["application/json"]["schema"]
+        jsonschema.validate(answer.json, {**schema, "components": document["components"]})
