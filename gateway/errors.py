@@ -3,6 +3,7 @@
     GatewayError
     +-- RequestError                        the caller can mend it
     |   +-- MissingImage            400     no image where one is expected
+    |   +-- EmptyImage              400     an image of no bytes
     |   +-- InvalidParameter        400     a parameter has a value that is not allowed
     |   +-- MalformedBody           400     the body is not what its content type says
     |   +-- TooManyImages           400     more images than one request may hold
@@ -60,6 +61,12 @@ class MissingImage(RequestError):
     """No image where one is expected."""
 
     status, code, title = 400, "missing_image", "The request contains no image."
+
+
+class EmptyImage(RequestError):
+    """An image of no bytes."""
+
+    status, code, title = 400, "empty_image", "The image has no bytes."
 
 
 class InvalidParameter(RequestError):

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from gateway import metrics
 from gateway.documentation import describe
 from gateway.errors import GatewayError
-from gateway.models import ATTRIBUTE_MODELS, DETECTOR, ENSEMBLE, read_config
+from gateway.models import ATTRIBUTE_MODELS, DETECTOR, ENSEMBLE, Output, read_config
 from gateway.services import Services, services
 from gateway.v1_schema import Health
 
@@ -25,7 +25,7 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 @describe(summary="Triton is ready and serves the models that are documented here", answer=Health)
 def readyz() -> tuple[Response, int]:
-    """GET /readyz: 200, or 503 and what is missing."""
+    """Handle GET /readyz: 200, or 503 and what is missing."""
     reason = unready_because(services())
     if reason:
         return jsonify(status="unavailable", detail=reason), 503
@@ -44,10 +44,16 @@ def unready_because(parts: Services) -> str | None:
     if not parts.triton.is_ready():
         return "Triton does not answer, or the ensemble is not loaded."
     try:
-        differing = [name for name in (ENSEMBLE, DETECTOR, *ATTRIBUTE_MODELS) if _differs(parts, name)]
+        differing = [f"{o.tensor} of {o.model}" for o in parts.catalogue.outputs if not _labels_fit(parts, o)]
+        differing += [name for name in (ENSEMBLE, DETECTOR, *ATTRIBUTE_MODELS) if _differs(parts, name)]
     except GatewayError:
         return "Triton does not tell its model configuration."
     return f"Triton serves other tensors than the model repository here describes: {', '.join(differing)}." if differing else None
+
+
+def _labels_fit(parts: Services, output: Output) -> bool:
+    served = parts.triton.served_config(output.model)
+    return any(t.name == output.tensor and (not output.labels or list(t.dims) == [len(output.labels)]) for t in served.output)
 
 
 def _differs(parts: Services, model: str) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from gateway.errors import BodyTooLarge, ImageTooLarge, ImageTooSmall, MissingImage, UndecodableImage, UnrecognisedImage, UnsupportedImage
+from gateway.errors import BodyTooLarge, EmptyImage, ImageTooLarge, ImageTooSmall, UndecodableImage, UnrecognisedImage, UnsupportedImage
 from gateway.faces import Picture
 from gateway.settings import Settings
 
@@ -63,11 +63,11 @@ def rules_of(settings: Settings, formats: frozenset[str] = EVERY_FORMAT) -> Rule
 def decode(data: bytes, rules: Rules, working_side_px: int) -> Picture:
     """Decode an image that obeys `rules`; JPEGs at reduced scale while the longer side stays at least `working_side_px`.
 
-    Raises MissingImage, BodyTooLarge, UnrecognisedImage, UnsupportedImage, ImageTooLarge, ImageTooSmall, UndecodableImage.
+    Raises EmptyImage, BodyTooLarge, UnrecognisedImage, UnsupportedImage, ImageTooLarge, ImageTooSmall, UndecodableImage.
     """
     started = time.perf_counter()
     if not data:
-        raise MissingImage
+        raise EmptyImage
     if len(data) > rules.max_bytes:
         raise BodyTooLarge
     header = _open(data)

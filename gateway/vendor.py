@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 
-from gateway.errors import GatewayError, MissingImage, UnrecognisedImage
+from gateway.errors import GatewayError, MissingImage
 from gateway.faces import Analysis
 from gateway.images import decode, rules_of
 from gateway.services import services
@@ -59,9 +59,7 @@ def file_part(field: str) -> bytes:
 
 
 def analyze(data: bytes, formats: frozenset[str], wanted: Sequence[str], *, all_needed: bool = True) -> Analysis:
-    """Decode under the deployment's limits and analyse. An empty file is an unreadable image."""
-    if not data:
-        raise UnrecognisedImage
+    """Decode under the deployment's limits and analyse."""
     settings = services().settings
     picture = decode(data, rules_of(settings, formats), settings.working_side_px)
     return services().analyzer.analyze(picture, wanted, all_needed=all_needed)

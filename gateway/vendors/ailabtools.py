@@ -131,8 +131,6 @@ def fail(error: e.GatewayError) -> Response:
 
 
 def _analyze(data: bytes) -> Analysis:
-    if not data:
-        raise e.UndecodableImage
     settings = services().settings
     rules = replace(rules_of(settings, FORMATS), min_side_px=MIN_SIDE_PX, max_side_px=MAX_SIDE_PX, max_pixels=MAX_PIXELS)
     return services().analyzer.analyze(decode(data, rules, settings.working_side_px), WANTED)

@@ -192,8 +192,6 @@ def _entry(source: Source, token: str, base: str, landmarks: bool, parts: Servic
     number = str(uuid.uuid4())
     try:
         data = source.read()
-        if not data:
-            raise e.UnrecognisedImage
         # The drawn picture has the size of the original.
         picture = decode(data, rules_of(parts.settings, FORMATS), NO_REDUCTION_PX)
         analysis = parts.analyzer.analyze(picture, WANTED, all_needed=True)

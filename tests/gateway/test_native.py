@@ -108,7 +108,7 @@ def test_a_reduced_picture_is_answered_in_original_pixels(client: FlaskClient, t
 @pytest.mark.parametrize(
     ("options", "status", "code"),
     [
-        ({"data": b"", "content_type": "image/jpeg"}, 400, "missing_image"),
+        ({"data": b"", "content_type": "image/jpeg"}, 400, "empty_image"),
         ({"data": {"photo": (io.BytesIO(b"x"), "a.jpg")}}, 400, "missing_image"),
         ({"data": {"image": (io.BytesIO(b"hello"), "a.jpg")}}, 415, "unrecognised_image"),
         ({"data": b"hello", "content_type": "image/jpeg"}, 415, "unrecognised_image"),
