@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 
-from gateway.errors import GatewayError, MissingImage
+from gateway.errors import GatewayError, MalformedBody, MissingImage
 from gateway.faces import Analysis
 from gateway.images import decode, rules_of
 from gateway.services import services
@@ -40,14 +40,20 @@ def json_answer(body: Mapping[str, Any], status: int = 200, *, retry_after_s: in
     return response
 
 
+def json_object() -> dict[str, Any]:
+    """The body as a JSON object, whatever its content type. Raises MalformedBody."""
+    try:
+        body = json.loads(request.get_data(cache=False))
+    except (ValueError, RecursionError):
+        raise MalformedBody from None
+    if not isinstance(body, dict):
+        raise MalformedBody
+    return body
+
+
 def look_up(table: Mapping[type[GatewayError], Any], error: GatewayError) -> Any:
     """The row of the error's class or of its nearest base."""
     return next(table[kind] for kind in type(error).__mro__ if kind in table)
-
-
-def file_parts(field: str) -> list[bytes]:
-    """Contents of all file parts of that name; a part without a file name is not one."""
-    return [part.read() for part in request.files.getlist(field)]
 
 
 def file_part(field: str) -> bytes:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from gateway import errors as e
 from gateway.admission import Credentials
@@ -17,7 +16,7 @@ from gateway.documentation import describe
 from gateway.faces import Face
 from gateway.rounding import whole
 from gateway.services import services
-from gateway.vendor import Vendor, analyze, json_answer, look_up
+from gateway.vendor import Vendor, analyze, json_answer, json_object, look_up
 from gateway.vendors.schemas import MachineSenseAnswer
 
 FORMATS = frozenset({"jpeg", "png", "bmp", "webp"})
@@ -120,7 +119,7 @@ def fail(error: e.GatewayError) -> Response:
 
 
 def _answer(attribute: str, render: Callable[[Face], dict[str, Any]]) -> Response:
-    body = _body()
+    body = json_object()
     secret = body.get("api_key")
     key = services().admission.check("machinesense", Credentials(secret if isinstance(secret, str) else None))
     with services().admission.counted(key):
@@ -129,16 +128,6 @@ def _answer(attribute: str, render: Callable[[Face], dict[str, Any]]) -> Respons
             raise e.NoFace
         face = max(analysis.faces, key=lambda face: (face.box.area, face.confidence))
         return json_answer({"result": "Ok", "code": 0, "message": "", "data": render(face)})
-
-
-def _body() -> dict[str, Any]:
-    try:
-        body = json.loads(request.get_data(cache=False))
-    except (ValueError, RecursionError):
-        raise e.MalformedBody from None
-    if not isinstance(body, dict):
-        raise e.MalformedBody
-    return body
 
 
 def _image(value: object) -> bytes:

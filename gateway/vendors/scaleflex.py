@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import urllib.parse
 import uuid
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from gateway.images import decode, rules_of
 from gateway.keys import Key
 from gateway.rounding import corners, percent, whole
 from gateway.services import Services, services
-from gateway.vendor import Vendor, json_answer, look_up
+from gateway.vendor import Vendor, json_answer, json_object, look_up
 from gateway.vendors.schemas import ScaleflexAnswer, ScaleflexError
 
 FORMATS = frozenset({"jpeg", "png", "bmp", "webp"})
@@ -144,12 +143,7 @@ def _admit() -> Key | None:
 
 
 def _urls() -> list[str]:
-    try:
-        body = json.loads(request.get_data(cache=False))
-    except (ValueError, RecursionError):
-        raise e.MalformedBody from None
-    if not isinstance(body, dict):
-        raise e.MalformedBody
+    body = json_object()
     rows = body.get("files_urls") if "files_urls" in body else [{"url": body.get("url")}]
     urls = [row.get("url") if isinstance(row, dict) else None for row in rows] if isinstance(rows, list) else []
     if not urls or not all(isinstance(url, str) and url for url in urls):
