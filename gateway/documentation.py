@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -60,9 +61,7 @@ def describe(
 
     `form` and `json` give the type of each field: file or text. `error` is the body of every failure; without it, RFC 9457.
     """
-    operation = Operation(
-        summary, answer, query or {}, image_body, form or {}, json or {}, headers, media_type, status, error
-    )  # fmt: skip
+    operation = Operation(summary, answer, query or {}, image_body, form or {}, json or {}, headers, media_type, status, error)
 
     def attach(view: View) -> View:
         _OPERATIONS[f"{view.__module__}.{view.__qualname__}"] = operation
@@ -115,12 +114,13 @@ def _document(app: Flask) -> dict[str, Any]:
         operation = _OPERATIONS.get(f"{view.__module__}.{view.__qualname__}")
         if operation:
             methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-            spec.path(rule.rule, operations={method.lower(): _operation(operation, rule.endpoint) for method in methods})
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+            spec.path(path, operations={method.lower(): _operation(operation, rule.endpoint, rule.arguments) for method in methods})
     document: dict[str, Any] = spec.to_dict()
     return document
 
 
-def _operation(operation: Operation, endpoint: str) -> dict[str, Any]:
+def _operation(operation: Operation, endpoint: str, arguments: Iterable[str]) -> dict[str, Any]:
     schema = {"$ref": REFERENCE + operation.answer.__name__} if operation.answer else {}
     content = {operation.media_type: {"schema": schema}}
     entry: dict[str, Any] = {
@@ -129,7 +129,10 @@ def _operation(operation: Operation, endpoint: str) -> dict[str, Any]:
         "responses": {str(operation.status): {"description": "OK", "content": content}, **_failures(operation)},
     }
     text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
-    parameters = [{"in": "query", "name": name, "description": about, "schema": text} for name, about in operation.query.items()]
+    parameters: list[dict[str, Any]] = [
+        {"in": "query", "name": name, "description": about, "schema": text} for name, about in operation.query.items()
+    ]
+    parameters += [{"in": "path", "name": name, "required": True, "schema": text} for name in sorted(arguments)]
     parameters += [{"in": "header", "name": name, "schema": text} for name in operation.headers]
     if parameters:
         entry["parameters"] = parameters

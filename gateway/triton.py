@@ -29,6 +29,7 @@ BY_STATUS: dict[str, type[GatewayError]] = {
 }
 # A lost server is looked for again soon: without these gRPC waits up to two minutes between attempts.
 CHANNEL_OPTIONS = [
+    ("grpc.enable_http_proxy", 0),  # Triton is beside us, whatever http_proxy says
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 100),

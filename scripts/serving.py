@@ -17,7 +17,6 @@ import tempfile
 import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from gateway.command import may_be_open
 from gateway.keys import KeyStore
 from gateway.settings import Settings
 from scripts.embedded_triton.layout import Unusable, build
-from scripts.embedded_triton.server import DidNotStart, EmbeddedTriton, Ports
+from scripts.embedded_triton.server import WITHOUT_PROXY, DidNotStart, EmbeddedTriton, Ports
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "tests" / "pictures" / "astronaut.jpg"
@@ -150,7 +149,7 @@ def _await_gateway(base: str, gateway: subprocess.Popen[bytes], stop: threading.
         if gateway.poll() is not None:
             raise Failure("The gateway ended at start; its messages are above.")
         try:
-            urllib.request.urlopen(f"{base}/readyz", timeout=3).close()  # noqa: S310  our own server
+            WITHOUT_PROXY.open(f"{base}/readyz", timeout=3).close()
             return
         except urllib.error.HTTPError as problem:
             state = problem.read().decode(errors="replace").strip()

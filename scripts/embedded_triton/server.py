@@ -20,6 +20,7 @@ from scripts.embedded_triton.layout import Layout
 
 FAILED_MODEL = re.compile(r"failed to load '([^']+)' version \d+: (.*)")
 ERROR_LINE = re.compile(r"^(?:\[?E|error)[^\]]*\]?\s*(.*)", re.IGNORECASE)
+WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  where Triton puts its regions
 
 
@@ -117,7 +118,7 @@ class EmbeddedTriton:
     def _is_ready(self) -> bool:
         url = f"http://{self.ports.host}:{self.ports.http}/v2/health/ready"
         try:
-            with urllib.request.urlopen(url, timeout=1) as answer:
+            with WITHOUT_PROXY.open(url, timeout=1) as answer:
                 return bool(answer.status == 200) and self.running
         except (urllib.error.URLError, OSError):
             return False
