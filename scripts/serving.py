@@ -135,7 +135,7 @@ def _start_gateway(options: argparse.Namespace, port: int, triton: str, folder: 
         "--config",
         "python:gateway.gunicorn_config",
         "--bind",
-        f"{options.host}:{port}",
+        f"{_bracketed(options.host)}:{port}",
         "--workers",
         str(options.workers),
         "gateway.app:create_app()",
@@ -220,7 +220,12 @@ def _claim(host: str, port: int, option: str) -> int:
 
 
 def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    """An address at which this machine reaches a service that listens on `host`."""
+    return _bracketed({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))  # noqa: S104
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _port(text: str) -> int:

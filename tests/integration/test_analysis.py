@@ -6,6 +6,7 @@ import io
 import shlex
 import subprocess
 import sys
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -163,3 +164,15 @@ def test_probes_and_attributes(served: Served) -> None:
     assert served.get("/readyz")[0] == 200
     assert served.get("/healthz")[0] == 200
     assert {row["name"] for row in served.get("/v1/attributes")[1]["attributes"]} >= {"age", "gender", "race", "emotion"}
+
+
+def test_metrics_are_those_of_all_workers(served: Served, astronaut: bytes) -> None:
+    def count() -> float:
+        with urllib.request.urlopen(f"{served.base}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("vultus_requests_total{") and 'route="/v1/analyze"' in line)
+
+    before = count()
+    with ThreadPoolExecutor(8) as pool:
+        assert {status for status, _ in pool.map(lambda _: served.post(astronaut), range(24))} == {200}
+    assert [count() for _ in range(6)] == [before + 24] * 6

@@ -30,7 +30,9 @@ class TritonPythonModel:
         options.intra_op_num_threads = int(os.environ.get("VULTUS_ORT_THREADS") or parameters.get("intra_op_thread_count", 1))
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._session = ort.InferenceSession(str(path), options, providers=_providers(args, parameters))
+        providers = _providers(args, parameters)
+        self._session = ort.InferenceSession(str(path), options, providers=providers)
+        _check_provider(self._session, providers)
 
     def execute(self, requests):
         """Answer every request of this call, together when the model batches."""
@@ -62,16 +64,28 @@ def _response(request, values):
 
 
 def _providers(args, parameters):
-    device = os.environ.get("VULTUS_DEVICE", "auto")
-    if device == "cpu" or (device == "auto" and args["model_instance_kind"] != "GPU"):
+    """CUDA where Triton gave this instance a GPU, or where one was asked for; the CPU provider stays for operations that CUDA lacks."""
+    asked = os.environ.get("VULTUS_DEVICE", "auto")
+    if asked == "cpu" or (asked == "auto" and args["model_instance_kind"] != "GPU"):
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" not in ort.get_available_providers():
-        raise pb_utils.TritonModelException(
-            "a GPU was asked for, but this onnxruntime has no CUDA provider: install onnxruntime-gpu, or start with --device cpu"
-        )
+        if asked == "gpu":
+            raise pb_utils.TritonModelException(
+                "a GPU was asked for, but this onnxruntime has no CUDA provider: install onnxruntime-gpu, or start with --device cpu"
+            )
+        pb_utils.Logger.log_warn(f"{args['model_name']} runs on the CPU: there is a GPU, but this onnxruntime has no CUDA provider")
+        return ["CPUExecutionProvider"]
     cuda = {
         "device_id": int(args["model_instance_device_id"] or 0),
         "cudnn_conv_algo_search": parameters.get("cudnn_conv_algo_search", "HEURISTIC"),
     }
-    # The CPU provider is left in for the few integer operations that CUDA does not have; a missing GPU still raises.
     return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
+
+
+def _check_provider(session, providers):
+    """Onnxruntime falls back to the CPU without an error when CUDA cannot be initialised; we do not."""
+    wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
+    if session.get_providers()[0] != wanted:
+        raise pb_utils.TritonModelException(
+            f"a GPU was asked for, but {wanted} cannot be initialised here: check the driver and CUDA, or start with --device cpu"
+        )
