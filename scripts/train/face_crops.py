@@ -79,6 +79,7 @@ def align(image: Image, points: Floats) -> Image:
     if per_px < 0.5:
         factor = max(per_px * 1.4, 0.05)
         image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        shift = shift + turn @ np.full(2, 0.5 / factor - 0.5)  # pixel centres, not corners, are scaled
         turn = turn / factor
     return cv2.warpAffine(image, np.hstack([turn, shift[:, None]]), (CROP_SIDE_PX, CROP_SIDE_PX)).astype(np.uint8)
 
