@@ -73,12 +73,14 @@ def test_the_split_rule() -> None:
 def test_decoys_touch_no_face() -> None:
     rng = np.random.default_rng(4)
     taken = np.array([[40, 40, 120, 140], [200, 180, 260, 250]], np.float32)
+    drawn = 0
     for _ in range(20):
         image = np.full((320, 320, 3), 77, np.uint8)
         place_decoys(image, taken, rng)
         for x1, y1, x2, y2 in taken.astype(int):
             assert (image[y1:y2, x1:x2] == 77).all()
-        assert (image != 77).any()
+        drawn += int((image != 77).any())
+    assert drawn > 10
 
 
 def test_weak_origins() -> None:
