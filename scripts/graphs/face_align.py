@@ -1,11 +1,10 @@
-"""`face_align`: candidates to faces, and one upright crop for each."""
+"""`face_align`: candidates to faces, an upright crop of each and one of its surroundings."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
 import onnx.parser
-from numpy.typing import NDArray
 
 from scripts.graphs.geometry import (
     CANDIDATES,
@@ -14,35 +13,38 @@ from scripts.graphs.geometry import (
     MAX_FACES,
     MAX_IOU,
     MIN_SCORE,
+    WIDE_SIDE_PX,
+    WIDE_SPAN,
     crop_template,
 )
+from scripts.graphs.sampling import SHARED, crops
+from scripts.graphs.text import floats
 
 
 def build() -> onnx.ModelProto:
-    """Non-maximum suppression, coordinates of the picture, crops turned upright.
+    """Non-maximum suppression, coordinates of the picture, crops.
 
     Inputs: IMAGE UINT8 [1,H,W,3]; DETECTOR_INPUT UINT8 [1,3,S,S]; SCALE FP32 [1]; CANDIDATES FP32 [1,C,15] (score, box xyxy,
     five points x y; pixels of the detector's square).
     Outputs, faces by falling score, one row of padding when there is none: NUM_FACES INT32 [1]; BOXES FP32 [N,4];
-    SCORES FP32 [N]; KEYPOINTS FP32 [N,5,2]; FACE_CROPS UINT8 [N,160,160,3].
-
-    A crop is sampled bilinearly from the first of three sources that is at most twice as fine as the crop: the picture, the
-    detector's square, its half. So a face that fills a large photograph does not alias, and only the needed part is converted.
+    SCORES FP32 [N]; KEYPOINTS FP32 [N,5,2]; FACE_CROPS UINT8 [N,160,160,3], turned upright; CROP_TO_IMAGE FP32 [N,2,3], the affine
+    map from pixels of that crop to pixels of the picture; WIDE_CROPS UINT8 [N,96,96,3], the square of three times the box's longer
+    side around it (never more than the picture's longer side), not turned, black outside the picture.
     """
     return onnx.parser.parse_model(f"""
         <ir_version: 9, opset_import: ["" : 18], producer_name: "vultus", doc_string: "Suppression, alignment, crops">
         face_align (uint8[1, H, W, 3] IMAGE, uint8[1, 3, {DETECTOR_SIDE_PX}, {DETECTOR_SIDE_PX}] DETECTOR_INPUT, float[1] SCALE,
                     float[1, {CANDIDATES}, 15] CANDIDATES)
             => (int32[1] NUM_FACES, float[N, 4] BOXES, float[N] SCORES, float[N, 5, 2] KEYPOINTS,
-                uint8[N, {CROP_SIDE_PX}, {CROP_SIDE_PX}, 3] FACE_CROPS) {{
+                uint8[N, {CROP_SIDE_PX}, {CROP_SIDE_PX}, 3] FACE_CROPS, float[N, 2, 3] CROP_TO_IMAGE,
+                uint8[N, {WIDE_SIDE_PX}, {WIDE_SIDE_PX}, 3] WIDE_CROPS) {{
             {_SUPPRESS}
             {_COORDINATES}
-            {_transform()}
-            {_LEVELS}
-            {_sample("picture", "fine", _PICTURE_REGION)}
-            {_sample("square", "middle", _SQUARE_REGION)}
-            {_sample("halved", "coarse", _HALVED_REGION)}
-            {_GATHER}
+            {SHARED}
+            {_upright()}
+            {crops("upright", CROP_SIDE_PX, "FACE_CROPS")}
+            {_wide()}
+            {crops("wide", WIDE_SIDE_PX, "WIDE_CROPS")}
         }}
     """)
 
@@ -89,7 +91,7 @@ _COORDINATES = """
             KEYPOINTS = Reshape (points_flat, points_shape)"""
 
 
-def _transform() -> str:
+def _upright() -> str:
     """Least-squares similarity (Umeyama, 1991, without reflection) of the points onto the template, inverted onto a pixel grid."""
     template = crop_template()
     middle = template.mean(0)
@@ -100,8 +102,8 @@ def _transform() -> str:
             axis_both = Constant <value = int64[2] {{1, 2}}> ()
             mean_point = ReduceMean <keepdims = 1> (KEYPOINTS, axis_points)
             offset = Sub (KEYPOINTS, mean_point)
-            template = {_floats(centred)}
-            template_turned = {_floats(np.stack([centred[:, 1], -centred[:, 0]], 1))}
+            template = {floats(centred)}
+            template_turned = {floats(np.stack([centred[:, 1], -centred[:, 0]], 1))}
             square_offset = Mul (offset, offset)
             spread = ReduceSum <keepdims = 1> (square_offset, axis_both)
             tiny = Constant <value = float[1] {{0.001}}> ()
@@ -119,8 +121,8 @@ def _transform() -> str:
             scale_square_safe = Max (scale_square, least)
             inverse_a = Div (a, scale_square_safe)
             inverse_b = Div (b, scale_square_safe)
-            u = {_floats((ramp - middle[0]).reshape(1, 1, -1))}
-            v = {_floats((ramp - middle[1]).reshape(1, -1, 1))}
+            u = {floats((ramp - middle[0]).reshape(1, 1, -1))}
+            v = {floats((ramp - middle[1]).reshape(1, -1, 1))}
             au = Mul (inverse_a, u)
             bv = Mul (inverse_b, v)
             bu = Mul (inverse_b, u)
@@ -133,114 +135,58 @@ def _transform() -> str:
             last = Constant <value = int64[1] {{3}}> ()
             x_column = Unsqueeze (x_px, last)
             y_column = Unsqueeze (y_px, last)
-            grid_px = Concat <axis = 3> (x_column, y_column)"""
-
-
-_LEVELS = """
-            flat = Constant <value = int64[1] {-1}> ()
+            upright_grid = Concat <axis = 3> (x_column, y_column)
+            flat = Constant <value = int64[1] {{-1}}> ()
             scale_flat = Reshape (scale_square_safe, flat)
             crop_per_px = Sqrt (scale_flat)
-            px_per_crop = Reciprocal (crop_per_px)
-            square_per_crop = Mul (px_per_crop, SCALE)
-            finest = Constant <value = float[1] {2.0}> ()
-            is_fine = LessOrEqual (px_per_crop, finest)
-            not_fine = Not (is_fine)
-            fits_square = LessOrEqual (square_per_crop, finest)
-            beyond_square = Not (fits_square)
-            is_middle = And (not_fine, fits_square)
-            is_coarse = And (not_fine, beyond_square)
-            half = Constant <value = float[1] {0.5}> ()
-            from_centre = Add (grid_px, half)
-            square_scaled = Mul (from_centre, SCALE)
-            grid_square = Sub (square_scaled, half)
-            halved_scaled = Mul (square_scaled, half)
-            grid_halved = Sub (halved_scaled, half)"""
+            upright_step = Reciprocal (crop_per_px)
+            middle_x = {floats(middle[:1])}
+            middle_y = {floats(middle[1:])}
+            a_x = Mul (inverse_a, middle_x)
+            b_y = Mul (inverse_b, middle_y)
+            b_x = Mul (inverse_b, middle_x)
+            a_y = Mul (inverse_a, middle_y)
+            x_start = Sub (mean_x, a_x)
+            x_shift = Sub (x_start, b_y)
+            y_start = Add (mean_y, b_x)
+            y_shift = Sub (y_start, a_y)
+            minus_b = Neg (inverse_b)
+            x_map = Concat <axis = 2> (inverse_a, inverse_b, x_shift)
+            y_map = Concat <axis = 2> (minus_b, inverse_a, y_shift)
+            CROP_TO_IMAGE = Concat <axis = 1> (x_map, y_map)"""
 
 
-def _sample(source: str, mask: str, region: str) -> str:
-    """Crops of the faces in one level. Nothing of the level is touched when it has no face."""
-    side = CROP_SIDE_PX
-    grid = {"picture": "grid_px", "square": "grid_square", "halved": "grid_halved"}[source]
+def _wide() -> str:
+    """A pixel grid over the surroundings of each box."""
+    ramp = (np.arange(WIDE_SIDE_PX, dtype=np.float32) - (WIDE_SIDE_PX - 1) / 2).reshape(1, 1, -1)
     return f"""
-            {source}_where = NonZero (is_{mask})
-            {source}_index = Squeeze ({source}_where, zero_i)
-            {source}_count = Size ({source}_index)
-            {source}_zero = Constant <value = int64 {{0}}> ()
-            {source}_any = Greater ({source}_count, {source}_zero)
-            {source}_crops = If ({source}_any) <
-                then_branch = {source}_then () => (uint8[m, {side}, {side}, 3] {source}_cut) {{
-                    {source}_grid = Gather <axis = 0> ({grid}, {source}_index)
-                    {region}
-                    {source}_two = Constant <value = float[2] {{2.0, 2.0}}> ()
-                    {source}_size_xy = Max ({source}_extent, {source}_two)
-                    {source}_one = Constant <value = float[2] {{1.0, 1.0}}> ()
-                    {source}_span = Sub ({source}_size_xy, {source}_one)
-                    {source}_moved = Sub ({source}_grid, {source}_corner)
-                    {source}_doubled = Add ({source}_moved, {source}_moved)
-                    {source}_ratio = Div ({source}_doubled, {source}_span)
-                    {source}_unit = Sub ({source}_ratio, {source}_one)
-                    {source}_tall = Constant <value = int64[4] {{1, -1, {side}, 2}}> ()
-                    {source}_strip = Reshape ({source}_unit, {source}_tall)
-                    {source}_sampled = GridSample <mode = "bilinear", padding_mode = "zeros", align_corners = 1> ({source}_planes, {source}_strip)
-                    {source}_stack = Constant <value = int64[4] {{3, -1, {side}, {side}}}> ()
-                    {source}_faces = Reshape ({source}_sampled, {source}_stack)
-                    {source}_last = Transpose <perm = [1, 2, 3, 0]> ({source}_faces)
-                    {source}_rounded = Round ({source}_last)
-                    {source}_cut = Cast <to = 2> ({source}_rounded)
-                }},
-                else_branch = {source}_else () => (uint8[m, {side}, {side}, 3] {source}_none) {{
-                    {source}_empty = Constant <value = int64[4] {{0, {side}, {side}, 3}}> ()
-                    {source}_none = ConstantOfShape <value = uint8[1] {{0}}> ({source}_empty)
-                }}
-            >"""
-
-
-# The part of the picture that the crops touch, as float planes, and where its corner lies.
-_PICTURE_REGION = """
-                    picture_axes = Constant <value = int64[3] {0, 1, 2}> ()
-                    picture_low = ReduceMin <keepdims = 0> (picture_grid, picture_axes)
-                    picture_high = ReduceMax <keepdims = 0> (picture_grid, picture_axes)
-                    picture_limit = Concat <axis = 0> (width, height)
-                    picture_unit_px = Constant <value = float[2] {1.0, 1.0}> ()
-                    picture_origin = Constant <value = float[2] {0.0, 0.0}> ()
-                    picture_floor = Floor (picture_low)
-                    picture_last_px = Sub (picture_limit, picture_unit_px)
-                    picture_start_max = Min (picture_floor, picture_last_px)
-                    picture_corner = Max (picture_start_max, picture_origin)
-                    picture_ceil = Ceil (picture_high)
-                    picture_stop_raw = Add (picture_ceil, picture_unit_px)
-                    picture_stop_min = Min (picture_stop_raw, picture_limit)
-                    picture_after = Add (picture_corner, picture_unit_px)
-                    picture_stop = Max (picture_stop_min, picture_after)
-                    picture_extent = Sub (picture_stop, picture_corner)
-                    picture_from = Cast <to = 7> (picture_corner)
-                    picture_to = Cast <to = 7> (picture_stop)
-                    picture_xy_axes = Constant <value = int64[2] {2, 1}> ()
-                    picture_part = Slice (IMAGE, picture_from, picture_to, picture_xy_axes)
-                    picture_bytes = Transpose <perm = [0, 3, 1, 2]> (picture_part)
-                    picture_planes = Cast <to = 1> (picture_bytes)"""
-
-_SQUARE_REGION = f"""
-                    square_planes = Cast <to = 1> (DETECTOR_INPUT)
-                    square_corner = Constant <value = float[2] {{0.0, 0.0}}> ()
-                    square_extent = Constant <value = float[2] {{{DETECTOR_SIDE_PX}.0, {DETECTOR_SIDE_PX}.0}}> ()"""
-
-_HALVED_REGION = f"""
-                    halved_full = Cast <to = 1> (DETECTOR_INPUT)
-                    halved_planes = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (halved_full)
-                    halved_corner = Constant <value = float[2] {{0.0, 0.0}}> ()
-                    halved_extent = Constant <value = float[2] {{{DETECTOR_SIDE_PX // 2}.0, {DETECTOR_SIDE_PX // 2}.0}}> ()"""
-
-_GATHER = f"""
-            all_crops = Concat <axis = 0> (picture_crops, square_crops, halved_crops)
-            all_index = Concat <axis = 0> (picture_index, square_index, halved_index)
-            all_rows = Unsqueeze (all_index, one_i)
-            crop_shape_tail = Constant <value = int64[3] {{{CROP_SIDE_PX}, {CROP_SIDE_PX}, 3}}> ()
-            crop_shape = Concat <axis = 0> (faces, crop_shape_tail)
-            blank = ConstantOfShape <value = uint8[1] {{0}}> (crop_shape)
-            FACE_CROPS = ScatterND (blank, all_rows, all_crops)"""
-
-
-def _floats(values: NDArray[np.float32]) -> str:
-    shape = ", ".join(str(n) for n in values.shape)
-    return f"Constant <value = float[{shape}] {{{', '.join(f'{v:.6f}' for v in values.reshape(-1).tolist())}}}> ()"
+            corner_low, corner_high = Split <axis = 1, num_outputs = 2> (box_unclipped)
+            box_extent = Sub (corner_high, corner_low)
+            extent_axis = Constant <value = int64[1] {{1}}> ()
+            box_longer = ReduceMax <keepdims = 0> (box_extent, extent_axis)
+            wide_span = Constant <value = float[1] {{{WIDE_SPAN}}}> ()
+            wide_wanted = Mul (box_longer, wide_span)
+            picture_longer = Max (width, height)
+            wide_side = Min (wide_wanted, picture_longer)
+            wide_pixels = Constant <value = float[1] {{{WIDE_SIDE_PX}.0}}> ()
+            wide_step = Div (wide_side, wide_pixels)
+            corner_sum = Add (corner_low, corner_high)
+            wide_half = Constant <value = float[1] {{0.5}}> ()
+            box_middle = Mul (corner_sum, wide_half)
+            wide_column_shape = Constant <value = int64[3] {{-1, 1, 1}}> ()
+            step_column = Reshape (wide_step, wide_column_shape)
+            wide_ramp = {floats(ramp)}
+            wide_offset = Mul (step_column, wide_ramp)
+            middle_column_x, middle_column_y = Split <axis = 1, num_outputs = 2> (box_middle)
+            wide_x0 = Reshape (middle_column_x, wide_column_shape)
+            wide_y0 = Reshape (middle_column_y, wide_column_shape)
+            wide_x = Add (wide_offset, wide_x0)
+            wide_y_row = Add (wide_offset, wide_y0)
+            wide_y = Transpose <perm = [0, 2, 1]> (wide_y_row)
+            wide_zero = Mul (wide_offset, zero_f)
+            wide_zero_turned = Transpose <perm = [0, 2, 1]> (wide_zero)
+            wide_x_full = Add (wide_x, wide_zero_turned)
+            wide_y_full = Add (wide_y, wide_zero)
+            wide_x_last = Unsqueeze (wide_x_full, last)
+            wide_y_last = Unsqueeze (wide_y_full, last)
+            wide_grid = Concat <axis = 3> (wide_x_last, wide_y_last)"""

@@ -17,6 +17,9 @@ ARCFACE_112 = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.736
 # Our crop shows 1.6 times that square, a little more of it above than below: hair, hats, ears and chin.
 CROP_SPAN, CROP_CENTRE = 1.6 * 112, (56.0, 50.0)
 
+# The surroundings of a face for liveness: a square of three times the longer side of its box.
+WIDE_SIDE_PX, WIDE_SPAN = 96, 3.0
+
 
 def crop_template() -> NDArray[np.float32]:
     """The five points [5,2] in pixels of the crop."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from scripts.train.attribute_net import View, normalise
 from scripts.train.blocks import Average
-from scripts.train.crop_batches import Crops
+from scripts.train.crop_batches import Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def train(
     recipe: Recipe,
     model: nn.Module,
     view: View,
-    crops: Crops,
+    crops: Views,
     weights: NDArray[np.float64],
     loss: Callable[[Any, Tensor], Tensor],
     validate: Callable[[nn.Module], dict[str, float]],
@@ -83,7 +84,7 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             schedule.step()
             average.update(model)
-            total += float(value)
+            total += float(value.detach())
         metrics = {
             "epoch": epoch + 1,
             "seconds": round(time.monotonic() - started),
@@ -96,8 +97,9 @@ def train(
     return average.model
 
 
-def held_out(keys: NDArray[np.str_], one_in: int) -> NDArray[np.bool_]:
-    """A stable slice of the training rows for validation: everything of one key on the same side."""
-    import zlib
+def held_out(keys: NDArray[np.str_], one_in: int, remainder: int = 0) -> NDArray[np.bool_]:
+    """A stable slice of the training rows for validation: everything of one key on the same side.
 
-    return np.array([zlib.crc32(key.encode()) % one_in == 0 for key in keys])
+    Sets whose `eval` rows are those of CRC-32 remainder 0 need another remainder.
+    """
+    return np.array([zlib.crc32(key.encode()) % one_in == remainder for key in keys])

@@ -23,14 +23,14 @@ class Jitter:
     def __init__(self, view: View, strength: float = 1.0) -> None:
         self._view, self._strength = view, strength
 
-    def __call__(self, crop: Image, rng: np.random.Generator) -> tuple[Image, bool]:
-        """BGR crop [160,160,3] -> RGB planes uint8 [3,S,S] and whether it was mirrored."""
-        mirrored = bool(rng.random() < 0.5)
-        warped = cv2.warpAffine(crop, self._matrix(rng, mirrored), (self._view.size,) * 2, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
+    def __call__(self, crop: Image, rng: np.random.Generator) -> tuple[Image, NDArray[np.float64]]:
+        """BGR crop [160,160,3] -> RGB planes uint8 [3,S,S] and the map [2,3] from crop pixels to view pixels."""
+        matrix = self._matrix(rng, bool(rng.random() < 0.5))
+        warped = cv2.warpAffine(crop, matrix, (self._view.size,) * 2, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
         warped = degrade(warped, rng, 0.6 * self._strength)
         if rng.random() < 0.2 * self._strength:
             _cover(warped, rng)
-        return np.ascontiguousarray(warped[..., ::-1].transpose(2, 0, 1)), mirrored
+        return np.ascontiguousarray(warped[..., ::-1].transpose(2, 0, 1)), matrix
 
     def _matrix(self, rng: np.random.Generator, mirrored: bool) -> NDArray[np.float64]:
         view, amount = self._view, self._strength
@@ -51,8 +51,17 @@ def _cover(image: Image, rng: np.random.Generator) -> None:
     image[top : top + height, left : left + width] = rng.integers(0, 256, 3 if rng.random() < 0.5 else 1)
 
 
-class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """(view uint8 [3,S,S], targets float [T]). `mirror` says what mirroring does to the targets."""
+class Views(Dataset[tuple[Tensor, Tensor]]):
+    """What the training loop draws from: anything indexed that knows which pass over the data this is."""
+
+    epoch = 0
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+
+class Crops(Views):
+    """(view uint8 [3,S,S], targets float [T]). `move` says what the map from crop to view does to the targets."""
 
     def __init__(
         self,
@@ -61,23 +70,26 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         targets: NDArray[np.float32],
         jitter: Jitter,
         seed: int,
-        mirror: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+        move: Callable[[NDArray[np.float32], NDArray[np.float64]], NDArray[np.float32]] | None = None,
     ) -> None:
         self._sets, self._index, self._targets = sets, index, targets
-        self._jitter, self._seed, self._mirror = jitter, seed, mirror
-        self.epoch = 0
+        self._jitter, self._seed, self._move = jitter, seed, move
 
     def __len__(self) -> int:
         return len(self._index)
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng([self._seed, self.epoch, item])
+        return self.finish(*self.raw(item))
+
+    def raw(self, item: int) -> tuple[Image, NDArray[np.float32], np.random.Generator]:
+        """The untouched BGR crop, its targets and this item's generator."""
         which, row = self._index[item]
-        view, mirrored = self._jitter(np.asarray(self._sets[which][row]), rng)
-        target = self._targets[item]
-        if mirrored and self._mirror:
-            target = self._mirror(target)
-        return torch.from_numpy(view), torch.from_numpy(target)
+        return np.asarray(self._sets[which][row]), self._targets[item], np.random.default_rng([self._seed, self.epoch, item])
+
+    def finish(self, crop: Image, target: NDArray[np.float32], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """The augmented view and its targets."""
+        view, matrix = self._jitter(crop, rng)
+        return torch.from_numpy(view), torch.from_numpy(self._move(target, matrix) if self._move else target)
 
 
 def plain(crops: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:

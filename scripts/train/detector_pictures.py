@@ -66,6 +66,11 @@ def is_eval(file_name: str, one_in: int) -> bool:
     return zlib.crc32(file_name.encode()) % one_in == 0
 
 
+def is_held_out(picture: Picture) -> bool:
+    """A sixth of the street and single-face pictures is kept from training, to choose the operating point on."""
+    return picture.origin in {"street", "lfw", "masks"} and zlib.crc32(picture.data) % 6 == 0
+
+
 def _label(sources: Sources) -> Iterator[Picture]:
     context = multiprocessing.get_context("spawn")
     with context.Pool(initializer=_start, initargs=(sources.teachers / "yunet_n.onnx",)) as pool:

@@ -45,7 +45,9 @@ class SceneMaker:
     def scene(self, side: int, rng: np.random.Generator) -> Scene:
         """One augmented scene of `side` px."""
         kind = rng.random()
-        if kind < 0.34:
+        if kind < 0.22:
+            scene = self._as_served(side, rng)
+        elif kind < 0.42:
             scene = self._photo(side, rng)
         elif kind < 0.72:
             scene = self._mosaic(side, rng)
@@ -63,6 +65,15 @@ class SceneMaker:
         names = list(self._shares)
         group = self._groups[names[rng.choice(len(names), p=list(self._shares.values()))]]
         return group[rng.integers(len(group))]
+
+    def _as_served(self, side: int, rng: np.random.Generator) -> Scene:
+        """A street photograph at about the size that a 640 px letterbox gives it: many faces under 32 px, soft ones too."""
+        street = self._groups["street"]
+        picture = street[rng.integers(len(street))]
+        heights = picture.boxes[:, 3] - picture.boxes[:, 1]
+        if not len(heights):
+            return self._photo(side, rng)
+        return _place(picture, side, float(rng.choice(heights) * np.exp(rng.uniform(np.log(0.7), np.log(2.2)))), _angle(rng), None, rng)
 
     def _photo(self, side: int, rng: np.random.Generator) -> Scene:
         size = float(np.exp(rng.uniform(np.log(7), np.log(0.7 * side))))

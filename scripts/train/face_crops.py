@@ -17,7 +17,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from scripts.graphs.geometry import CROP_SIDE_PX, crop_template
+from scripts.graphs.geometry import CROP_SIDE_PX, WIDE_SIDE_PX, WIDE_SPAN, crop_template
 from scripts.train.repositories import Sources, decode
 from scripts.train.yunet import Faces, YuNet
 
@@ -30,7 +30,10 @@ SETS = {
     "celeba10k": "karthikSingireddy/cs389-hw4",
     "fer2013": "RecepTahirGunlu/Duygu-Tanima",
     "muxspace": "muxspace/facial_expressions",
+    "ytf": "alexandrenpl/P1_Facial_Keypoints",
+    "mebeauty": "fbplab/MEBeauty-database",  # beauty and nothing else: its terms
 }
+ASKED = {"utkface", "lfw"}  # sets whose age and expression the teachers label; FER2013 has labels, and one teacher learned from it
 # Where a FER2013 picture (48 px, cut to the face) lies in our crop when no detector finds its points: the median over
 # the pictures in which the teacher does.
 FER_LEFT_PX, FER_TOP_PX, FER_SIDE_PX = 24.0, 24.0, 112.0
@@ -58,7 +61,7 @@ def load(sources: Sources, name: str) -> CropSet:
     """All rows of a manifest, cut once and then read from the cache."""
     folder = sources.cache / "crops"
     crops_file, facts_file = folder / f"{name}.npy", folder / f"{name}.npz"
-    rows = sources.manifest(name)
+    rows = manifest_rows(sources, name)
     if not facts_file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         _cut(sources, name, rows, crops_file, facts_file)
@@ -66,22 +69,43 @@ def load(sources: Sources, name: str) -> CropSet:
     return CropSet(np.load(crops_file, mmap_mode="r"), facts["found"], facts["teachers"], rows)
 
 
-def align(image: Image, points: Floats) -> Image:
-    """The crop of `face_align`: least-squares similarity of the five points onto the template."""
+def manifest_rows(sources: Sources, name: str) -> list[dict[str, str]]:
+    """The rows of a set, each with `blob` and `split`."""
+    if name != "ytf":
+        return sources.manifest(name)
+    blobs = sources.tree(SETS[name], "data/training")
+    rows = sources.manifest("ytf_training_frames_keypoints")
+    return [{**row, "path": row[""], "blob": blobs[f"data/training/{row['']}"], "split": "train"} for row in rows]
+
+
+def similarity(points: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The least-squares similarity (matrix [2,2], shift [2]) that lays five image points onto the crop's template."""
     x, y = (points - points.mean(0)).T.astype(np.float64)
     target = crop_template().astype(np.float64)
     u, v = (target - target.mean(0)).T
     spread = (x**2 + y**2).sum()
     a, b = (x * u + y * v).sum() / spread, (x * v - y * u).sum() / spread
     turn = np.array([[a, -b], [b, a]])
-    shift = target.mean(0) - turn @ points.mean(0)
-    per_px = float(np.hypot(a, b))
+    return turn, target.mean(0) - turn @ points.mean(0)
+
+
+def align(image: Image, points: Floats) -> Image:
+    """The crop of `face_align`: least-squares similarity of the five points onto the template."""
+    turn, shift = similarity(points)
+    per_px = float(np.hypot(*turn[0]))
     if per_px < 0.5:
         factor = max(per_px * 1.4, 0.05)
         image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.uint8)
         shift = shift + turn @ np.full(2, 0.5 / factor - 0.5)  # pixel centres, not corners, are scaled
         turn = turn / factor
     return cv2.warpAffine(image, np.hstack([turn, shift[:, None]]), (CROP_SIDE_PX, CROP_SIDE_PX)).astype(np.uint8)
+
+
+def wide(image: Image, box: Floats) -> Image:
+    """The surroundings as `face_align` cuts them: WIDE_SPAN times the xyxy box's longer side, black outside."""
+    side = min(WIDE_SPAN * float((box[2:] - box[:2]).max()), float(max(image.shape[:2])))
+    middle = (box[:2] + box[2:]) / 2 + 0.5  # the graph counts from the middle of the first pixel
+    return square_crop(image, np.concatenate([middle - side / 2, middle + side / 2]), WIDE_SIDE_PX)
 
 
 class Teachers:
@@ -112,7 +136,8 @@ def square_crop(image: Image, box: Floats, size: int) -> Image:
     side = max(float(box[2] - box[0]), float(box[3] - box[1]))
     corner = (box[:2] + box[2:] - side) / 2
     scale = size / side
-    matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
+    shift = (0.5 - corner) * scale - 0.5  # pixel centres, not corners, are scaled
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
     if scale < 0.6:
         n = max(2, round(side))
         part = cv2.warpAffine(image, np.array([[1, 0, -corner[0]], [0, 1, -corner[1]]]), (n, n))
@@ -126,9 +151,8 @@ def _cut(sources: Sources, name: str, rows: list[dict[str, str]], crops_file: Pa
     found, answers = np.zeros(len(rows), bool), np.full((len(rows), WIDTH), np.nan, np.float32)
     context = multiprocessing.get_context("spawn")
     with context.Pool(initializer=_start, initargs=(sources.teachers,)) as pool:
-        asks = name != "fer2013"  # has true labels, and one of the teachers learned from it
         work = (
-            (name, data, asks and row["split"] != "eval")
+            (name, data, name in ASKED and row["split"] != "eval")
             for row, data in zip(rows, sources.blobs(SETS[name], [r["blob"] for r in rows]), strict=True)
         )
         results: Iterator[tuple[Image, bool, Floats]] = pool.imap(_cut_one, work, chunksize=16)
@@ -152,16 +176,17 @@ def _cut_one(work: tuple[str, bytes, bool]) -> tuple[Image, bool, Floats]:
     image = decode(data)
     if image is None:
         return np.zeros((CROP_SIDE_PX, CROP_SIDE_PX, 3), np.uint8), False, unknown
-    image = _with_margin(name, image)
+    image = with_margin(name, image)
     faces = _teachers.detector(image, 320, 0.5)
     if not len(faces):
         return _whole(name, image), False, unknown
-    face = _nearest_to_centre(faces, image)
+    face = nearest_to_centre(faces, image)
     crop = align(image, faces.points[face])
     return crop, True, _teachers(image, faces.boxes[face]) if ask_teachers else unknown
 
 
-def _with_margin(name: str, image: Image) -> Image:
+def with_margin(name: str, image: Image) -> Image:
+    """The picture as the detector gets it: tight crops with room around them, small ones enlarged."""
     if name == "utkface":
         return cv2.copyMakeBorder(image, 40, 40, 40, 40, cv2.BORDER_CONSTANT).astype(np.uint8)
     if name == "celeba10k":
@@ -172,7 +197,8 @@ def _with_margin(name: str, image: Image) -> Image:
     return image
 
 
-def _nearest_to_centre(faces: Faces, image: Image) -> int:
+def nearest_to_centre(faces: Faces, image: Image) -> int:
+    """Index of the person that a single-person picture is of."""
     middle = np.array(image.shape[1::-1]) / 2
     return int(np.argmin(np.linalg.norm((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - middle, axis=1)))
 

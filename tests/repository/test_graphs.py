@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from gateway.settings import REPOSITORY
-from scripts.graphs.geometry import CANDIDATES, CROP_SIDE_PX, DETECTOR_SIDE_PX, MAX_FACES, crop_template
+from scripts.graphs.geometry import CANDIDATES, CROP_SIDE_PX, DETECTOR_SIDE_PX, MAX_FACES, WIDE_SIDE_PX, crop_template
+from scripts.train.face_crops import wide
 
 Image = NDArray[np.uint8]
 
@@ -145,3 +146,39 @@ def test_points_on_one_spot_do_not_break_the_others() -> None:
     assert answer["NUM_FACES"].tolist() == [2]
     alone = align(smooth(300, 400), [(150.0, 100.0, 250.0, 200.0)], [0.8], points[1:])
     assert np.abs(alone["FACE_CROPS"][0].astype(int) - answer["FACE_CROPS"][1]).max() <= 1
+
+
+@pytest.mark.parametrize("degrees", [0, -30])
+@pytest.mark.parametrize("size_px", [60, 300, 1400])
+def test_crops_can_be_mapped_back_to_the_picture(size_px: float, degrees: float) -> None:
+    image = smooth(1600, 1700)
+    points = placed(size_px, 800.5, 760.25, degrees)
+    answer = align(image, [(600, 600, 1000, 1000)], [0.9], points[None])
+    matrix = answer["CROP_TO_IMAGE"][0]
+    np.testing.assert_allclose(crop_template() @ matrix[:, :2].T + matrix[:, 2], points, atol=0.02 * size_px / CROP_SIDE_PX + 0.01)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "box"),
+    [
+        (500, 700, (330, 220, 360, 260)),
+        (500, 700, (300, 200, 400, 330)),
+        (900, 1600, (700, 300, 800, 425)),
+        (500, 700, (620, 400, 720, 520)),
+    ],
+)
+def test_wide_crops_show_three_times_the_box(height: int, width: int, box: tuple[float, ...]) -> None:
+    image = smooth(height, width)
+    served = align(image, [box], [0.9], placed(100, 350, 260)[None])["WIDE_CROPS"][0]
+    expected = wide(image, np.array(box, np.float32))
+    assert served.shape == (WIDE_SIDE_PX, WIDE_SIDE_PX, 3)
+    inside = (served.astype(int).sum(2) > 0) & (expected.astype(int).sum(2) > 0)
+    assert inside.mean() > 0.3
+    assert np.abs(served.astype(int) - expected)[inside].mean() < 3
+    assert (served.astype(int).sum(2) > 0).mean() == pytest.approx((expected.astype(int).sum(2) > 0).mean(), abs=0.03)
+
+
+def test_wide_crops_never_exceed_the_picture() -> None:
+    image = np.full((400, 400, 3), 200, np.uint8)
+    served = align(image, [(50, 50, 350, 350)], [0.9], placed(300, 200, 200)[None])["WIDE_CROPS"][0]
+    assert (served[2:-2, 2:-2] == 200).all()

@@ -1,0 +1,190 @@
+"""Train and export `face_accessories`: glasses, mask, hat. Run: python -m scripts.train.accessories --help."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from scripts.train import face_crops, mask_crops, mesh_labels
+from scripts.train.attribute_net import Trunk, View, look
+from scripts.train.attribute_training import Recipe, held_out, train
+from scripts.train.command import common_arguments, sources_from
+from scripts.train.crop_batches import Crops, Jitter, Views, plain
+from scripts.train.export import export
+from scripts.train.worn import draw_mask, draw_sunglasses
+
+VIEW = View(size=80)  # the whole crop: hats are above the face
+GLASSES, MASKS, HATS = ("none", "regular", "sun"), mask_crops.CLASSES, ("none", "hat")
+# Columns of a target row: probabilities of each head and its weight.
+GLASSES_WEIGHT, MASK, MASK_WEIGHT, HAT, HAT_WEIGHT, COLUMNS = 3, 4, 7, 8, 10, 11
+
+
+class Accessories(nn.Module):
+    """Input [B,3,80,80] -> logits of GLASSES, MASKS, HATS: [B,8]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = Trunk(3, 24, 2, ((40, 1), (80, 2), (128, 1)), 256)
+        self.drop = nn.Dropout(0.2)
+        self.out = nn.Linear(256, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.out(self.drop(self.trunk(x)))
+        return y
+
+
+class Served(nn.Module):
+    """FACE_CROPS UINT8 [B,160,160,3] -> GLASSES [B,3], MASK [B,3], HAT [B,2]: probabilities.
+
+    `bias` [8] moves the logits so that 0.5 is the operating point that balances the errors on held-out training rows.
+    """
+
+    def __init__(self, net: Accessories, bias: tuple[float, ...] = (0.0,) * 8) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("bias", torch.tensor(bias))
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits = self.net(look(crops, VIEW)) + self.bias
+        return logits[:, :3].softmax(1), logits[:, 3:6].softmax(1), logits[:, 6:].softmax(1)
+
+
+def loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropies against soft labels; each head has its own weight in each row."""
+    parts = ((logits[:, :3], 0, GLASSES_WEIGHT), (logits[:, 3:6], MASK, MASK_WEIGHT), (logits[:, 6:], HAT, HAT_WEIGHT))
+    return sum(  # type: ignore[return-value]
+        (-(target[:, start:weight] * part.log_softmax(1)).sum(1) * target[:, weight]).mean() for part, start, weight in parts
+    )
+
+
+class Dressed(Views):
+    """`Crops` of bare faces, some with a mask or sunglasses drawn on before anything else happens to them."""
+
+    def __init__(self, crops: Crops, bare_from: int) -> None:
+        self._crops, self._bare_from = crops, bare_from
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
+        self._crops.epoch = self.epoch
+        crop, target, rng = self._crops.raw(item)
+        if item >= self._bare_from and rng.random() < 0.45:
+            crop, target = dress(crop, target, rng)
+        return self._crops.finish(crop, target, rng)
+
+
+def dress(crop: NDArray[np.uint8], target: NDArray[np.float32], rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Draw a mask (rightly or wrongly worn) or sunglasses; the targets say so."""
+    target = target.copy()
+    if rng.random() < 0.3:
+        target[:GLASSES_WEIGHT], target[GLASSES_WEIGHT] = (0, 0, 1), 0.7
+        return draw_sunglasses(crop, rng), target
+    wrongly = bool(rng.random() < 0.6)
+    target[MASK:MASK_WEIGHT], target[MASK_WEIGHT] = (0, not wrongly, wrongly), 0.7
+    return draw_mask(crop, rng, wrongly), target
+
+
+def celeba_targets(data: face_crops.CropSet, worn: NDArray[np.float32]) -> NDArray[np.float32]:
+    """True eyeglasses and hat; which glasses are sunglasses is the teacher's word."""
+    rows = np.zeros((len(data.rows), COLUMNS), np.float32)
+    has = data.column("Eyeglasses") == "1"
+    dark = np.nan_to_num(worn[:, 2] / (worn[:, 1] + worn[:, 2] + 1e-6), nan=0.3)
+    rows[:, 0], rows[:, 1], rows[:, 2] = ~has, has * (1 - dark), has * dark
+    hat = data.column("Wearing_Hat") == "1"
+    rows[:, HAT], rows[:, HAT + 1] = ~hat, hat
+    rows[:, GLASSES_WEIGHT], rows[:, HAT_WEIGHT] = 1, 1
+    rows[:, MASK], rows[:, MASK_WEIGHT] = 1, 0.3
+    return rows
+
+
+def taught_targets(worn: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Faces without labels: the teacher's glasses where it is sure; nobody wears a mask there (LFW, UTKFace)."""
+    rows = np.zeros((len(worn), COLUMNS), np.float32)
+    rows[:, :3] = np.nan_to_num(worn[:, :3])
+    rows[:, GLASSES_WEIGHT] = 0.5 * (np.nan_to_num(worn[:, :3]).max(1) > 0.8)
+    rows[:, MASK], rows[:, MASK_WEIGHT] = 1, 0.3
+    return rows
+
+
+def mask_targets(classes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """True mask classes."""
+    rows = np.zeros((len(classes), COLUMNS), np.float32)
+    rows[np.arange(len(classes)), MASK + classes] = 1
+    rows[:, MASK_WEIGHT] = 1
+    return rows
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    common_arguments(parser)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--samples-per-epoch", type=int, default=12_000)
+    parser.add_argument("--export-only", action="store_true")
+    options = parser.parse_args()
+    sources = sources_from(options)
+    masks = mask_crops.load(sources)
+    celeba, lfw, utk = (face_crops.load(sources, name) for name in ("celeba10k", "lfw", "utkface"))
+    worn = {name: mesh_labels.load(sources, name).worn for name in ("celeba10k", "lfw", "utkface")}
+    aside_masks, aside_celeba = held_out(masks.pictures, 10, 1), held_out(celeba.column("identity"), 10, 1)
+    mask_rows = np.nonzero(~aside_masks)[0]
+    celeba_rows = np.nonzero((celeba.column("split") == "train") & celeba.found & ~aside_celeba)[0]
+    lfw_rows, utk_rows = (
+        np.nonzero((d.column("split") == "train") & d.found & np.isfinite(worn[n][:, 0]))[0] for n, d in (("lfw", lfw), ("utkface", utk))
+    )
+    by_mask = 1 / np.sqrt(np.bincount(masks.classes[mask_rows], minlength=3))[masks.classes[mask_rows]]
+    celeba_all = celeba_targets(celeba, worn["celeba10k"])
+    rare = 1 + 6 * celeba_all[celeba_rows, HAT + 1] + 5 * (1 - celeba_all[celeba_rows, 0])
+    lfw_all, utk_all = taught_targets(worn["lfw"]), taught_targets(worn["utkface"])
+    rare_lfw, rare_utk = (1 + 3 * (1 - t[r, 0]) for t, r in ((lfw_all, lfw_rows), (utk_all, utk_rows)))
+    parts = (
+        (0, mask_rows, mask_targets(masks.classes)[mask_rows], 0.34, by_mask),
+        (1, celeba_rows, celeba_all[celeba_rows], 0.36, rare),
+        (2, lfw_rows, lfw_all[lfw_rows], 0.15, rare_lfw),
+        (3, utk_rows, utk_all[utk_rows], 0.15, rare_utk),
+    )
+    index = np.concatenate([np.stack([np.full_like(rows, which), rows], 1) for which, rows, *_ in parts])
+    weights = np.concatenate([share * weight / weight.sum() for *_, share, weight in parts])
+    recipe = Recipe("accessories", 0 if options.export_only else options.epochs, options.samples_per_epoch)
+    base = Crops([masks.crops, celeba.crops, lfw.crops, utk.crops], index, np.concatenate([p[2] for p in parts]), Jitter(VIEW), recipe.seed)
+    valid_masks = np.nonzero(aside_masks)[0]
+    valid_celeba = np.nonzero((celeba.column("split") == "train") & celeba.found & aside_celeba)[0]
+
+    @torch.no_grad()
+    def validate(model: nn.Module) -> dict[str, float]:
+        served = Served(model).eval()  # type: ignore[arg-type]
+
+        def ask(crops: NDArray[np.uint8], rows: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+            parts = [served(plain(crops, chunk)) for chunk in np.array_split(rows, max(1, len(rows) // 128))]
+            return [torch.cat(part).numpy() for part in zip(*parts, strict=True)]
+
+        _, mask, _ = ask(masks.crops, valid_masks)
+        glasses, _, hat = ask(celeba.crops, valid_celeba)
+        truth = masks.classes[valid_masks]
+        recalls = [float((mask.argmax(1) == kind)[truth == kind].mean()) for kind in range(3)]
+        has, hatted = celeba.column("Eyeglasses")[valid_celeba] == "1", celeba.column("Wearing_Hat")[valid_celeba] == "1"
+        return {
+            **{f"mask_{name}": round(recall, 4) for name, recall in zip(MASKS, recalls, strict=True)},
+            "glasses_balanced": round(balanced(glasses.argmax(1) > 0, has), 4),
+            "hat_balanced": round(balanced(hat[:, 1] > 0.5, hatted), 4),
+        }
+
+    net = train(
+        recipe, Accessories(), VIEW, Dressed(base, len(mask_rows)), weights, loss, validate, options.output, options.device, options.workers
+    )
+    example = plain(celeba.crops, valid_celeba[:2]).numpy()
+    export(Served(net), "face_accessories", example, "FACE_CROPS", ["GLASSES", "MASK", "HAT"], 0.01)  # type: ignore[arg-type]
+
+
+def balanced(said: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Mean of both recalls."""
+    return float((said[truth].mean() + (~said[~truth]).mean()) / 2)
+
+
+if __name__ == "__main__":
+    main()
