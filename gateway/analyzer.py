@@ -34,9 +34,9 @@ class Analyzer:
         self._outputs = {output.attribute: output for output in catalogue.outputs}
 
     @property
-    def offered(self) -> tuple[str, ...]:
-        """Names of the attributes that have a model here."""
-        return tuple(self._outputs)
+    def by_default(self) -> tuple[str, ...]:
+        """Names of the attributes that a caller gets without naming any."""
+        return tuple(name for name, output in self._outputs.items() if output.by_default)
 
     def analyze(self, picture: Picture, wanted: Sequence[str], *, all_needed: bool = False) -> Analysis:
         """Analyse one picture.

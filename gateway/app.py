@@ -18,6 +18,7 @@ from gateway.pictures import picture_store
 from gateway.services import KEY, Services
 from gateway.settings import Settings
 from gateway.triton import TritonClient
+from gateway.vendor import json_answer
 from gateway.vendors import VENDORS, vendor_of
 
 log = logging.getLogger("vultus.app")
@@ -77,7 +78,11 @@ def _defect(error: Exception) -> Response:
 def _fail(error: e.GatewayError) -> Response:
     """In the words of the API to which the path belongs."""
     vendor = vendor_of(request.path)
-    return vendor.fail(error) if vendor else problems.render(error)
+    if vendor:
+        return vendor.fail(error)
+    if isinstance(error, e.UnknownPath) and not request.path.startswith(f"{native.blueprint.url_prefix}/"):
+        return json_answer({"detail": "Not Found"}, error.status)  # nobody's path: what most of the vendors' clients expect
+    return problems.render(error)
 
 
 def _allow_browsers(response: Response) -> Response:

@@ -82,7 +82,7 @@ class KeyStore:
         if self._engine.dialect.name == "sqlite":
             sql.event.listen(self._engine, "connect", _configure_sqlite)
         self._insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[self._engine.dialect.name]
-        self._any = False
+        self._any = self._made = False
 
     def create(self, api: str, label: str, monthly_quota: int | None = None, rate_per_s: int | None = None, pair: bool = False) -> Issued:
         """Issue a key. `pair`: caller presents identifier (20 hex) and secret (40 hex); otherwise the secret alone."""
@@ -132,13 +132,12 @@ class KeyStore:
                 connection.execute(_counter(key, month).values(calls=_USAGE.c.calls - 1))
             raise
 
-    def keys(self, api: str | None = None) -> list[Key]:
-        """All keys, or those of one API."""
+    def keys(self) -> list[Key]:
+        """All keys."""
         if not self._exists():
             return []
-        query = sql.select(_KEYS).order_by(_KEYS.c.id)
         with self._transaction() as connection:
-            return [_key(row) for row in connection.execute(query.where(_KEYS.c.api == api) if api else query)]
+            return [_key(row) for row in connection.execute(sql.select(_KEYS).order_by(_KEYS.c.id))]
 
     def set_state(self, number: int, state: State) -> bool:
         """Change a key's state; whether there is such a key."""
@@ -160,8 +159,10 @@ class KeyStore:
         url = self._engine.url
         if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
             return False
-        with self._transaction() as connection:
-            return sql.inspect(connection).has_table(_KEYS.name)
+        if not self._made:
+            with self._transaction() as connection:
+                self._made = sql.inspect(connection).has_table(_KEYS.name)
+        return self._made
 
     def _reserve(self, key: Key, month: str, now: datetime) -> None:
         raised = _counter(key, month).values(calls=_USAGE.c.calls + 1)

@@ -22,7 +22,10 @@ Config: TypeAlias = model_config_pb2.ModelConfig
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One tensor of a model: the attribute it stands for, its labels in order (empty: a number), its unit."""
+    """One tensor of a model: the attribute it stands for, its labels in order (empty: a number), its unit.
+
+    `by_default`: whether /v1 answers with it when the caller names no attributes.
+    """
 
     model: str
     tensor: str
@@ -31,6 +34,7 @@ class Output:
     unit: str
     measured: str
     note: str
+    by_default: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ def read_model(folder: Path) -> Model:
             unit=fact["unit"],
             measured=measured.get(tensor, {}).get("summary", ""),
             note=fact.get("note", ""),
+            by_default=not fact.get("only_on_request", False),
         )
         for tensor, fact in facts.get("outputs", {}).items()
     )

@@ -43,7 +43,7 @@ class AnalyzeRequest:
 @describe(
     summary="Analyse every face in one image",
     query={
-        "attributes": "Comma-separated names from /v1/attributes; default: all.",
+        "attributes": "Comma-separated names from /v1/attributes; default: those whose by_default is true.",
         "max_faces": f"1 to {MAX_FACES}; the most confident are kept. Default {MAX_FACES}.",
     },
     image_body=True,
@@ -53,7 +53,7 @@ def analyze() -> Response:
     """POST /v1/analyze."""
     key = services().admission.check(API, Credentials(request.headers.get("X-API-Key")))
     with services().admission.counted(key):
-        wanted = _parse(services().analyzer.offered)
+        wanted = _parse(services().analyzer.by_default)
         settings = services().settings
         picture = decode(wanted.data, rules_of(settings), settings.working_side_px)
         analysis = services().analyzer.analyze(picture, wanted.attributes)
@@ -75,22 +75,23 @@ def attributes() -> Response:
             licence=models[o.model].licence,
             measured=o.measured,
             note=o.note,
+            by_default=o.by_default,
         )
         for o in services().catalogue.outputs
     ]
     return _json(out.AttributesOut(attributes=rows))
 
 
-def _parse(offered: tuple[str, ...]) -> AnalyzeRequest:
+def _parse(by_default: tuple[str, ...]) -> AnalyzeRequest:
     unknown = set(request.args) - {"attributes", "max_faces"}
     if unknown:
         raise InvalidParameter("The query takes attributes and max_faces only.")
-    return AnalyzeRequest(_image_bytes(), _wanted(request.args.get("attributes"), offered), _max_faces(request.args.get("max_faces")))
+    return AnalyzeRequest(_image_bytes(), _wanted(request.args.get("attributes"), by_default), _max_faces(request.args.get("max_faces")))
 
 
-def _wanted(text: str | None, offered: tuple[str, ...]) -> tuple[str, ...]:
+def _wanted(text: str | None, by_default: tuple[str, ...]) -> tuple[str, ...]:
     if text is None:
-        return offered
+        return by_default
     names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
     if not set(names) <= set(READERS):
         raise InvalidParameter("attributes names something unknown; see /v1/attributes.")

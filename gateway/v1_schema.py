@@ -164,6 +164,7 @@ class AttributeOut(Strict):
     licence: str
     measured: str = Field(description="accuracy on pictures that the model never saw")
     note: str = Field(description="limits worth knowing before use")
+    by_default: bool = Field(description="whether it is answered when the caller names no attributes")
 
 
 class AttributesOut(Strict):

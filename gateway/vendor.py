@@ -64,8 +64,8 @@ def file_part(field: str) -> bytes:
     return bytes(parts[0].read())
 
 
-def analyze(data: bytes, formats: frozenset[str], wanted: Sequence[str], *, all_needed: bool = True) -> Analysis:
-    """Decode under the deployment's limits and analyse."""
+def analyze(data: bytes, formats: frozenset[str], wanted: Sequence[str]) -> Analysis:
+    """Decode under the deployment's limits and analyse. Raises UpstreamUnavailable when an attribute has no model here."""
     settings = services().settings
     picture = decode(data, rules_of(settings, formats), settings.working_side_px)
-    return services().analyzer.analyze(picture, wanted, all_needed=all_needed)
+    return services().analyzer.analyze(picture, wanted, all_needed=True)

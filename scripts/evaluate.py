@@ -13,8 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scripts.evaluation.appearance import beauty, quality
 from scripts.evaluation.attributes import demographics, expression
 from scripts.evaluation.detection import detector
+from scripts.evaluation.liveness import liveness
+from scripts.evaluation.shape import landmarks
+from scripts.evaluation.worn import accessories
 from scripts.pipeline import REPOSITORY, DirectPipeline
 from scripts.train.command import common_arguments, sources_from
 from scripts.train.repositories import Sources
@@ -23,6 +27,11 @@ SUITES: dict[str, Callable[[Sources, DirectPipeline], dict[str, Any]]] = {
     "face_detector": detector,
     "face_demographics": demographics,
     "face_expression": expression,
+    "face_liveness": liveness,
+    "face_accessories": accessories,
+    "face_landmarks": landmarks,
+    "face_quality": quality,
+    "face_beauty": beauty,
 }
 
 

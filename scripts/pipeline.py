@@ -37,9 +37,9 @@ class DirectPipeline:
             tensors |= _run(self._attributes[name], tensors)
         return {name: tensors[name] for name in outputs}
 
-    def attributes(self, model: str, crops: NDArray[np.uint8]) -> Tensors:
-        """One attribute model on FACE_CROPS [N,160,160,3] RGB."""
-        return _run(self._attributes[model], {"FACE_CROPS": crops})
+    def attributes(self, model: str, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
+        """One attribute model on what `face_align` would give it."""
+        return _run(self._attributes[model], tensors)
 
     def _session(self, name: str) -> ort.InferenceSession:
         options = ort.SessionOptions()

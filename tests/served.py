@@ -67,6 +67,7 @@ def start(*arguments: str, environment: dict[str, str] | None = None) -> Served:
         cwd=ROOT, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     served = Served(process)
+    _started.append(served)
 
     def read() -> None:
         assert process.stdout is not None
@@ -78,8 +79,20 @@ def start(*arguments: str, environment: dict[str, str] | None = None) -> Served:
 
 
 def stop(served: Served) -> int:
-    served.process.send_signal(signal.SIGTERM)
+    if served.process.poll() is None:
+        served.process.send_signal(signal.SIGTERM)
     return served.process.wait(60)
+
+
+_started: list[Served] = []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_stays() -> Iterator[None]:
+    """Ends what a failed test left running: scripts/serve takes its Triton and gunicorn with it."""
+    yield
+    for served in _started:
+        stop(served)
 
 
 @pytest.fixture(scope="session")

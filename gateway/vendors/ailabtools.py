@@ -78,11 +78,11 @@ def face_analyzer_advanced() -> Response:
     """Flat parallel lists over at most ten faces."""
     key = services().admission.check("ailabtools", Credentials(request.headers.get("ailabapi-api-key")))
     with services().admission.counted(key):
-        faces, analysis = large_enough(_analyze(file_part("image")))
-        return json_answer({**_public_fields(200, "", "", "", ""), "data": render(faces, analysis)})
+        analysis = _analyze(file_part("image"))
+        return json_answer({**_public_fields(200, "", "", "", ""), "data": render(large_enough(analysis), analysis)})
 
 
-def large_enough(analysis: Analysis) -> tuple[list[Face], Analysis]:
+def large_enough(analysis: Analysis) -> list[Face]:
     """The faces of at least 64x64 px, at most ten. Raises NoFace, FaceTooSmall."""
     if not analysis.faces:
         raise e.NoFace
@@ -93,7 +93,7 @@ def large_enough(analysis: Analysis) -> tuple[list[Face], Analysis]:
             faces.append(face)
     if not faces:
         raise e.FaceTooSmall
-    return faces[:MAX_FACES], analysis
+    return faces[:MAX_FACES]
 
 
 def render(faces: list[Face], analysis: Analysis) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from scripts.evaluation.statistics import interval, text
+from scripts.evaluation.statistics import interval, mean_of, text
 from scripts.pipeline import DirectPipeline
 from scripts.train.repositories import Sources, decode
 
@@ -106,7 +106,7 @@ def _age(utk: Answers) -> dict[str, Any]:
     slices = {"all": truth >= 0, "adults": truth >= 18, "part1": part1, "part1_adults": part1 & (truth >= 18)}
     slices |= {f"{low}-{high}": (truth >= low) & (truth <= high) for low, high in BANDS}
     slices |= {race: utk.column("race") == race for race in RACES} | {sex: utk.column("gender") == sex for sex in ("F", "M")}
-    return {name: _mean(error, rows) for name, rows in slices.items()}
+    return {name: mean_of(error, rows) for name, rows in slices.items()}
 
 
 def _gender(utk: Answers, lfw: Answers) -> dict[str, Any]:
@@ -123,9 +123,9 @@ def _gender(utk: Answers, lfw: Answers) -> dict[str, Any]:
     slices |= {race: (utk.column("race") == race) & (age >= 18) for race in RACES}
     known = np.isin(lfw.column("gender"), ["M", "F"])
     lfw_right = (lfw.tensors["GENDER"][:, 0] > 0.5) == (lfw.column("gender") == "M")
-    figures = {name: _mean(right.astype(float), rows) for name, rows in slices.items()}
+    figures = {name: mean_of(right.astype(float), rows) for name, rows in slices.items()}
     for name, rows in {"lfw": known, "lfw_F": lfw.column("gender") == "F", "lfw_M": lfw.column("gender") == "M"}.items():
-        figures[name] = _mean(lfw_right.astype(float), rows, lfw.column("name"))
+        figures[name] = mean_of(lfw_right.astype(float), rows, lfw.column("name"))
     return figures
 
 
@@ -133,7 +133,7 @@ def _race(utk: Answers) -> dict[str, Any]:
     six = utk.tensors["RACE"]
     said = np.concatenate([six[:, :4], six[:, 4:].sum(1, keepdims=True)], 1).argmax(1)
     truth = np.array([RACES.index(race) for race in utk.column("race")])
-    recalls = {race: _mean((said == i).astype(float), truth == i) for i, race in enumerate(RACES)}
+    recalls = {race: mean_of((said == i).astype(float), truth == i) for i, race in enumerate(RACES)}
 
     def mean_recall(rows: NDArray[np.int64]) -> float:
         return float(np.mean([(said[rows] == i)[truth[rows] == i].mean() for i in range(5)]))
@@ -147,17 +147,17 @@ def _race(utk: Answers) -> dict[str, Any]:
 
 
 def expression(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
-    """FER2013 eval, end to end; a picture without a detected face counts as wrong."""
+    """FER2013 eval, end to end; pictures without a detected face are counted apart."""
     stream, total = pictures(sources, "fer2013", "RecepTahirGunlu/Duygu-Tanima", 0.25, upscale=4)
     fer = analyse(pipeline, stream, ("EMOTION",), total, "FER2013 eval")
     truth = np.array([EMOTIONS.index(label) for label in fer.column("label")])
     said = fer.tensors["EMOTION"].argmax(1)
-    figures: dict[str, Any] = {label: _mean((said == i).astype(float), truth == i) for i, label in enumerate(EMOTIONS)}
+    figures: dict[str, Any] = {label: mean_of((said == i).astype(float), truth == i) for i, label in enumerate(EMOTIONS)}
 
     def mean_recall(rows: NDArray[np.int64]) -> float:
         return float(np.mean([(said[rows] == i)[truth[rows] == i].mean() for i in range(7)]))
 
-    accuracy = _mean((said == truth).astype(float), truth >= 0)
+    accuracy = mean_of((said == truth).astype(float), truth >= 0)
     confusion = [[int(((truth == i) & (said == j)).sum()) for j in range(7)] for i in range(7)]
     summary = f"accuracy {text(accuracy)} on the {len(truth)} pictures of FER2013 eval with a detected face ({fer.undetected} of {total} have none)"
     return {
@@ -171,9 +171,3 @@ def expression(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
             "confusion": {"labels": EMOTIONS, "rows_are_truth": confusion},
         }
     }
-
-
-def _mean(values: NDArray[np.float64], rows: NDArray[np.bool_], groups: NDArray[Any] | None = None) -> dict[str, float]:
-    chosen = values[rows]
-    keys = np.arange(len(chosen)) if groups is None else groups[rows]
-    return {**interval(lambda index: float(chosen[index].mean()), keys), "n": len(chosen)}

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from scripts.evaluation.statistics import balanced
 from scripts.train import face_crops, mask_crops, mesh_labels
 from scripts.train.attribute_net import Trunk, View, look
 from scripts.train.attribute_training import Recipe, held_out, train
@@ -179,11 +180,6 @@ def main() -> None:
     )
     example = plain(celeba.crops, valid_celeba[:2]).numpy()
     export(Served(net), "face_accessories", example, "FACE_CROPS", ["GLASSES", "MASK", "HAT"], 0.01)  # type: ignore[arg-type]
-
-
-def balanced(said: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """Mean of both recalls."""
-    return float((said[truth].mean() + (~said[~truth]).mean()) / 2)
 
 
 if __name__ == "__main__":

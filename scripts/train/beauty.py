@@ -6,10 +6,10 @@ import argparse
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scripts.evaluation.statistics import pearson
 from scripts.train.attribute_net import Trunk, look
 from scripts.train.attribute_training import Recipe, held_out, train
 from scripts.train.command import common_arguments, sources_from
@@ -82,11 +82,6 @@ def main() -> None:
 
     net = train(recipe, Beauty(start), VIEW, crops, 1 + spread, loss, validate, options.output, options.device, options.workers)
     export(Served(net), "face_beauty", plain(data.crops, valid[:2]).numpy(), "FACE_CROPS", ["BEAUTY"], 0.1)  # type: ignore[arg-type]
-
-
-def pearson(said: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
-    """Linear correlation."""
-    return float(np.corrcoef(said, truth)[0, 1])
 
 
 if __name__ == "__main__":

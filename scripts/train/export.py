@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from scripts.train.parity import difference
+
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
 OPSET = 17  # taken by ONNX Runtime and by TensorRT alike
-RANKED_ROWS, RANK_TIE = 1000, 1e-4
 
 
 def export(
@@ -74,19 +75,3 @@ def _compare(model: nn.Module, path: Path, example: dict[str, NDArray[Any]], out
         for name, ours, theirs in zip(output_names, expected, session.run(list(output_names), batch), strict=True):
             worst = difference(ours.numpy(), theirs)
             assert worst <= tolerance, f"{name}: ONNX differs from PyTorch by {worst}"
-
-
-def difference(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
-    """The largest difference between two answers.
-
-    A ranked table [B,C,F] (column 0 falls) may hold rows of nearly equal rank in another order, and another row at its cut: every
-    rank must agree, and every row but those that tie with the last one must be found again among the rows of nearly its rank.
-    """
-    if ours.ndim < 3 or ours.shape[1] < RANKED_ROWS:
-        return float(np.abs(ours - theirs).max())
-    worst = float(np.abs(ours[..., 0] - theirs[..., 0]).max())
-    for mine, other in zip(ours, theirs, strict=True):
-        for row in mine[mine[:, 0] > mine[-1, 0] + RANK_TIE]:
-            near = other[np.abs(other[:, 0] - row[0]) <= RANK_TIE]
-            worst = max(worst, float(np.abs(near - row).max(1).min(initial=np.inf)))
-    return worst

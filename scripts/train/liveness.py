@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scripts.evaluation.statistics import auc
 from scripts.graphs.geometry import CROP_SIDE_PX, WIDE_SIDE_PX
 from scripts.train.attribute_net import Trunk, View, look, normalise
 from scripts.train.attribute_training import Recipe, held_out, train
@@ -125,13 +126,6 @@ def calibrate(logits: NDArray[np.float64], live: NDArray[np.bool_]) -> tuple[flo
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
     return float(x[0].detach()), -float(x[0].detach()) * float(np.quantile(logits[live], MAX_REAL_REJECTED))
-
-
-def auc(score: NDArray[np.float64], live: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve: how often a living face scores above an attack."""
-    ranks = score.argsort().argsort().astype(np.float64)
-    count = live.sum()
-    return float((ranks[live].sum() - count * (count - 1) / 2) / (count * (~live).sum()))
 
 
 def main() -> None:

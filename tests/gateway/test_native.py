@@ -163,7 +163,7 @@ def test_a_defect_shows_nothing_of_itself(
 
 
 def test_routing_errors_are_problems(client: FlaskClient) -> None:
-    missing, wrong = client.get("/nowhere"), client.get("/v1/analyze")
+    missing, wrong = client.get("/v1/nowhere"), client.get("/v1/analyze")
     assert (missing.status_code, missing.json and missing.json["code"]) == (404, "unknown_path")
     assert (wrong.status_code, wrong.json and wrong.json["code"], wrong.headers["Allow"]) == (405, "method_not_allowed", "OPTIONS, POST")
 
@@ -250,3 +250,9 @@ def test_a_key_is_needed_once_one_exists(app: Any, client: FlaskClient, astronau
 def test_urls_are_off_unless_enabled(client: FlaskClient) -> None:
     answer = client.post("/v1/analyze", json={"url": "https://example.com/a.jpg"})
     assert (answer.status_code, answer.json and answer.json["code"]) == (400, "download_failed")
+
+
+@pytest.mark.parametrize(("path", "body"), [("/nothing", {"detail": "Not Found"}), ("/v2/analyze", {"detail": "Not Found"})])
+def test_paths_of_nobody(client: FlaskClient, path: str, body: dict[str, str]) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.json) == (404, body)

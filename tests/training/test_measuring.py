@@ -3,12 +3,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from scripts.evaluation.detection import match
-from scripts.evaluation.statistics import interval, text
+from scripts.evaluation.statistics import auc, balanced, equal_error_rate, interval, mean_of, spearman, text
 from scripts.train.decoys import place_decoys
 from scripts.train.detector_pictures import annotated_boxes, intersection_over_union, is_eval
 from scripts.train.face_crops import align, square_crop
+from scripts.train.parity import RANKED_ROWS, difference
 from scripts.train.weak_origin import LATINO, MIDDLE_EASTERN, UNKNOWN, origin_of
 from tests.repository.test_graphs import align as served_align
 from tests.repository.test_graphs import placed, smooth
@@ -85,3 +87,36 @@ def test_decoys_touch_no_face() -> None:
 
 def test_weak_origins() -> None:
     assert (origin_of("Vicente_Fox"), origin_of("Hosni_Mubarak"), origin_of("Nobody")) == (LATINO, MIDDLE_EASTERN, UNKNOWN)
+
+
+def ranked(rng: np.random.Generator) -> NDArray[np.float32]:
+    table = rng.uniform(0, 100, (1, RANKED_ROWS, 15)).astype(np.float32)
+    table[0, :, 0] = np.linspace(1, 0, RANKED_ROWS)
+    return table
+
+
+def test_parity_forgives_ties_in_a_ranking_and_nothing_else() -> None:
+    ours = ranked(np.random.default_rng(1))
+    ours[0, 10, 0] = ours[0, 11, 0] + 1e-6
+    swapped = ours.copy()
+    swapped[0, [10, 11]] = ours[0, [11, 10]]
+    assert difference(ours, swapped) < 1e-4
+    for row in (0, 500, 990):
+        wrong = ours.copy()
+        wrong[0, row, 7] += 3
+        assert difference(ours, wrong) > 2.9
+    lost = ours.copy()
+    lost[0, 3] = ours[0, 4]
+    assert difference(ours, lost) > 0.0005
+    assert difference(np.ones((2, 3), np.float32), np.array([[1, 1, 1], [1, 1, 4]], np.float32)) == 3
+
+
+def test_measures_of_two_way_decisions() -> None:
+    truth = np.array([True, True, False, False])
+    assert auc(np.array([0.9, 0.8, 0.2, 0.1]), truth) == 1
+    assert auc(np.array([0.5, 0.5, 0.5, 0.5]), truth) == 0.5
+    assert auc(np.array([0.1, 0.9, 0.2, 0.3]), truth) == 0.5
+    assert equal_error_rate(np.array([0.9, 0.3, 0.5, 0.1]), truth) == 0.5
+    assert balanced(np.array([True, False, False, False]), truth) == 0.75
+    assert spearman(np.array([1, 2, 3, 10]), np.array([1, 4, 9, 11])) == pytest.approx(1)
+    assert mean_of(np.array([1.0, 2, 9]), np.array([True, True, False]))["value"] == 1.5
