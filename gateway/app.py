@@ -7,7 +7,7 @@ import logging
 from flask import Flask, Response, request
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from gateway import documentation, health, native, problems, telemetry
+from gateway import documentation, health, native, page, problems, telemetry
 from gateway import errors as e
 from gateway.admission import Admission
 from gateway.analyzer import Analyzer
@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     if admission.open:
         log.warning("no key has been issued: anybody who reaches this service may use it")
     telemetry.install(app)
-    for part in (native, health, documentation):
+    for part in (native, health, documentation, page):
         app.register_blueprint(part.blueprint)
     for vendor in VENDORS:
         app.register_blueprint(vendor.blueprint)

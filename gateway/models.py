@@ -15,7 +15,15 @@ from tritonclient.grpc import model_config_pb2
 ENSEMBLE = "face_analysis"
 DETECTOR = "face_detector"
 # Which models take part. The ensemble's config is generated from this tuple (scripts/graphs/ensemble.py).
-ATTRIBUTE_MODELS = ("face_demographics", "face_expression")
+ATTRIBUTE_MODELS = (
+    "face_demographics",
+    "face_expression",
+    "face_liveness",
+    "face_accessories",
+    "face_landmarks",
+    "face_quality",
+    "face_beauty",
+)
 
 Config: TypeAlias = model_config_pb2.ModelConfig
 

@@ -17,6 +17,7 @@ def main() -> int:
         ["ruff", "format", *([] if fix else ["--check"]), "--quiet", "."],
         ["mypy"],
         ["scripts.graphs", "--check"],
+        ["scripts.model_cards", "--check"],
     ]
     failed = 0
     for command in commands:

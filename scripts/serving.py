@@ -114,7 +114,8 @@ def _embedded(options: argparse.Namespace, folder: Path) -> tuple[EmbeddedTriton
     os.environ["VULTUS_DEVICE"] = options.device
     if options.threads:
         os.environ["VULTUS_ORT_THREADS"] = str(options.threads)
-    return EmbeddedTriton(build(folder), options.model_repository, ports, verbose=options.verbose), f"{_reachable(host)}:{ports.grpc}"
+    profile = ("--model-config-name=gpu",) if options.device == "gpu" else ()
+    return EmbeddedTriton(build(folder), options.model_repository, ports, profile, options.verbose), f"{_reachable(host)}:{ports.grpc}"
 
 
 def _start_gateway(options: argparse.Namespace, port: int, triton: str, folder: Path) -> subprocess.Popen[bytes]:
@@ -163,7 +164,7 @@ def _await_gateway(base: str, gateway: subprocess.Popen[bytes], stop: threading.
 def _announce(base: str, triton: str, embedded: EmbeddedTriton | None) -> None:
     own = f"   (HTTP {embedded.ports.http}, metrics {embedded.ports.metrics})" if embedded else ""
     sys.stdout.write(f"""Vultus is ready.
-  gateway       {base}   (API: {base}/docs)
+  gateway       {base}   (open it in a browser; API: {base}/docs)
   Triton gRPC   {triton}{own}
 Try it:
   curl -F image=@{shlex.quote(str(SAMPLE))} {base}/v1/analyze

@@ -47,6 +47,15 @@ class FakeTriton:
             "GENDER": np.array([[0.25, 0.75]], np.float32).repeat(rows, 0),
             "RACE": np.array([[0.05, 0.1, 0.4, 0.2, 0.15, 0.1]], np.float32).repeat(rows, 0),
             "EMOTION": np.array([[0.01, 0.02, 0.03, 0.6, 0.14, 0.09, 0.11]], np.float32).repeat(rows, 0),
+            "LIVENESS": np.array([[0.625]], np.float32) - 0.25 * grow,
+            "GLASSES": np.array([[0.2, 0.7, 0.1]], np.float32).repeat(rows, 0),
+            "MASK": np.array([[0.15, 0.25, 0.6]], np.float32).repeat(rows, 0),
+            "HAT": np.array([[0.35, 0.65]], np.float32).repeat(rows, 0),
+            "BEAUTY": 55.5 + grow,
+            "QUALITY": np.arange(81, 89, dtype=np.float32)[None] + grow,
+            "POSE": np.array([[-12.5, 7.25, 3.5]], np.float32) + grow,
+            "LANDMARKS": np.arange(210, dtype=np.float32).reshape(1, 105, 2) + 0.5 + grow[:, :, None],
+            "PUPILS": np.array([[[41, 44, 3.5], [47, 50, 4.5]]], np.float32) + grow[:, :, None],
         }
         return {name: tensors[name] for name in outputs}
 

@@ -69,8 +69,10 @@ def beauty(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
     stream, total = pictures(sources, "mebeauty", "fbplab/MEBeauty-database", 0)
     people = analyse(pipeline, stream, ("BEAUTY",), total, "MEBeauty eval")
     said = people.tensors["BEAUTY"][:, 0]
-    truth = (people.column("beauty_1to10").astype(float) - 1) / 9 * 100
+    ratings = np.array([float(rating or "nan") for rating in people.column("beauty_1to10")])
+    rated, group = np.isfinite(ratings), people.column("race")
+    said, truth, group = said[rated], (ratings[rated] - 1) / 9 * 100, group[rated]
     fit = interval(lambda rows: pearson(said[rows], truth[rows]), np.arange(len(truth)))
-    groups = {f"error_{name}": mean_of(np.abs(said - truth), people.column("race") == name) for name in np.unique(people.column("race"))}
+    groups = {f"error_{name}": mean_of(np.abs(said - truth), group == name) for name in np.unique(group)}
     summary = f"correlation {text(fit)} with the mean rating on MEBeauty eval, n = {len(truth)}"
     return {"BEAUTY": {"summary": summary, "pearson": fit, "error": mean_of(np.abs(said - truth)), **groups}}

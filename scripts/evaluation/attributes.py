@@ -106,7 +106,8 @@ def _age(utk: Answers) -> dict[str, Any]:
     slices = {"all": truth >= 0, "adults": truth >= 18, "part1": part1, "part1_adults": part1 & (truth >= 18)}
     slices |= {f"{low}-{high}": (truth >= low) & (truth <= high) for low, high in BANDS}
     slices |= {race: utk.column("race") == race for race in RACES} | {sex: utk.column("gender") == sex for sex in ("F", "M")}
-    return {name: mean_of(error, rows) for name, rows in slices.items()}
+    signed = {f"bias_{low}-{high}": mean_of(utk.tensors["AGE"][:, 0] - truth, (truth >= low) & (truth <= high)) for low, high in BANDS}
+    return {name: mean_of(error, rows) for name, rows in slices.items()} | signed
 
 
 def _gender(utk: Answers, lfw: Answers) -> dict[str, Any]:

@@ -9,17 +9,20 @@ from pathlib import Path
 import onnx
 
 from gateway.models import ENSEMBLE
-from scripts.graphs import face_align, face_prepare
+from scripts.graphs import face_align, face_prepare, gpu_profile
 from scripts.graphs.ensemble import config_text
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
+# The one learned part of face_align: its weights (model_repository/face_align/model.toml).
+POINTS = Path(__file__).resolve().parent / "points.onnx"
 
 
 def contents() -> dict[Path, bytes]:
     """What every generated file must hold."""
-    graphs = {"face_prepare": face_prepare.build(), "face_align": face_align.build()}
+    graphs = {"face_prepare": face_prepare.build(), "face_align": face_align.build(onnx.load(POINTS))}
     files = {REPOSITORY / name / "1" / "model.onnx": _serialised(graph) for name, graph in graphs.items()}
     files[REPOSITORY / ENSEMBLE / "config.pbtxt"] = config_text(REPOSITORY).encode()
+    files |= {path: text.encode() for path, text in gpu_profile.profiles(REPOSITORY).items()}
     return files
 
 

@@ -10,19 +10,25 @@ from scripts.graphs.geometry import (
     CANDIDATES,
     CROP_SIDE_PX,
     DETECTOR_SIDE_PX,
+    LOOK_LEFT,
+    LOOK_SIDE_PX,
+    LOOK_SPAN,
+    LOOK_TOP,
     MAX_FACES,
     MAX_IOU,
     MIN_SCORE,
     WIDE_SIDE_PX,
     WIDE_SPAN,
     crop_template,
+    measured_template,
 )
 from scripts.graphs.sampling import SHARED, crops
+from scripts.graphs.similarity import carry, fit, grid
 from scripts.graphs.text import floats
 
 
-def build() -> onnx.ModelProto:
-    """Non-maximum suppression, coordinates of the picture, crops.
+def build(points: onnx.ModelProto | None) -> onnx.ModelProto:
+    """Non-maximum suppression, coordinates of the picture, another look for the five points, crops.
 
     Inputs: IMAGE UINT8 [1,H,W,3]; DETECTOR_INPUT UINT8 [1,3,S,S]; SCALE FP32 [1]; CANDIDATES FP32 [1,C,15] (score, box xyxy,
     five points x y; pixels of the detector's square).
@@ -30,8 +36,13 @@ def build() -> onnx.ModelProto:
     SCORES FP32 [N]; KEYPOINTS FP32 [N,5,2]; FACE_CROPS UINT8 [N,160,160,3], turned upright; CROP_TO_IMAGE FP32 [N,2,3], the affine
     map from pixels of that crop to pixels of the picture; WIDE_CROPS UINT8 [N,96,96,3], the square of three times the box's longer
     side around it (never more than the picture's longer side), not turned, black outside the picture.
+
+    `points` (scripts/train/points.py) finds the five points on a coarse crop laid by the detector's points: LOOK_CROPS UINT8 [N,64,64,3]
+    -> CROP_POINTS FP32 [N,5,2], px of the 160 px crop. Without it the detector's own points are used.
     """
-    return onnx.parser.parse_model(f"""
+    second_look = _IDENTITY if points is None else _second_look()
+    template = crop_template() if points is None else measured_template()
+    graph = onnx.parser.parse_model(f"""
         <ir_version: 9, opset_import: ["" : 18], producer_name: "vultus", doc_string: "Suppression, alignment, crops">
         face_align (uint8[1, H, W, 3] IMAGE, uint8[1, 3, {DETECTOR_SIDE_PX}, {DETECTOR_SIDE_PX}] DETECTOR_INPUT, float[1] SCALE,
                     float[1, {CANDIDATES}, 15] CANDIDATES)
@@ -41,12 +52,67 @@ def build() -> onnx.ModelProto:
             {_SUPPRESS}
             {_COORDINATES}
             {SHARED}
-            {_upright()}
+            {second_look}
+            {fit("upright", "KEYPOINTS", template)}
+            {grid("upright", CROP_SIDE_PX)}
+            CROP_TO_IMAGE = Identity (upright_map)
             {crops("upright", CROP_SIDE_PX, "FACE_CROPS")}
             {_wide()}
             {crops("wide", WIDE_SIDE_PX, "WIDE_CROPS")}
         }}
     """)
+    return graph if points is None else _with_network(graph, points)
+
+
+_IDENTITY = "KEYPOINTS = Identity (rough_points)"
+# How often the points are measured, each time on a crop laid by the points before. Five points of YTF frames, % of the eye corners'
+# distance: the detector's own 16.5; measured once 9.1, twice 7.7, three times 7.2 (python -m scripts.evaluate face_landmarks).
+LOOKS = 2
+
+
+def _second_look() -> str:
+    points, template, text = "rough_points", crop_template(), ""
+    for look in range(LOOKS):
+        kind, result = f"look{look}", "KEYPOINTS" if look == LOOKS - 1 else f"points_after_{look}"
+        text += f"""
+            {fit(kind, points, template)}
+            {grid(kind, LOOK_SIDE_PX, LOOK_LEFT, LOOK_TOP, LOOK_SPAN)}
+            {crops(kind, LOOK_SIDE_PX, f"{kind}_crops")}
+            {kind}_points = Identity ({kind}_crops)
+            {carry(kind, f"{kind}_points", result)}"""
+        points, template = result, measured_template()
+    return text
+
+
+def _with_network(graph: onnx.ModelProto, points: onnx.ModelProto) -> onnx.ModelProto:
+    """Put the network in the places that the text keeps for it; its weights are in the file once."""
+    weights = {tensor.name: f"points/{tensor.name}" for tensor in points.graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.graph.node:
+        kind = node.output[0].removesuffix("_points")
+        if node.op_type == "Identity" and list(node.input) == [f"{kind}_crops"]:
+            nodes += _placed(points.graph, kind, weights)
+        else:
+            nodes.append(node)
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+    for tensor in points.graph.initializer:
+        graph.graph.initializer.add().CopyFrom(tensor)
+        graph.graph.initializer[-1].name = weights[tensor.name]
+    return graph
+
+
+def _placed(network: onnx.GraphProto, kind: str, weights: dict[str, str]) -> list[onnx.NodeProto]:
+    names = weights | {network.input[0].name: f"{kind}_crops", network.output[0].name: f"{kind}_points"}
+    placed = []
+    for node in network.node:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copy.name = f"{kind}/{node.name}"
+        for part in (copy.input, copy.output):
+            part[:] = [names.get(name, f"{kind}/{name}") if name else "" for name in part]
+        placed.append(copy)
+    return placed
 
 
 _SUPPRESS = f"""
@@ -88,72 +154,7 @@ _COORDINATES = """
             BOXES = Min (box_low, limits)
             points_flat = Div (points_px, SCALE)
             points_shape = Constant <value = int64[3] {-1, 5, 2}> ()
-            KEYPOINTS = Reshape (points_flat, points_shape)"""
-
-
-def _upright() -> str:
-    """Least-squares similarity (Umeyama, 1991, without reflection) of the points onto the template, inverted onto a pixel grid."""
-    template = crop_template()
-    middle = template.mean(0)
-    centred = template - middle
-    ramp = np.arange(CROP_SIDE_PX, dtype=np.float32)
-    return f"""
-            axis_points = Constant <value = int64[1] {{1}}> ()
-            axis_both = Constant <value = int64[2] {{1, 2}}> ()
-            mean_point = ReduceMean <keepdims = 1> (KEYPOINTS, axis_points)
-            offset = Sub (KEYPOINTS, mean_point)
-            template = {floats(centred)}
-            template_turned = {floats(np.stack([centred[:, 1], -centred[:, 0]], 1))}
-            square_offset = Mul (offset, offset)
-            spread = ReduceSum <keepdims = 1> (square_offset, axis_both)
-            tiny = Constant <value = float[1] {{0.001}}> ()
-            spread_safe = Max (spread, tiny)
-            along = Mul (offset, template)
-            along_sum = ReduceSum <keepdims = 1> (along, axis_both)
-            a = Div (along_sum, spread_safe)
-            across = Mul (offset, template_turned)
-            across_sum = ReduceSum <keepdims = 1> (across, axis_both)
-            b = Div (across_sum, spread_safe)
-            aa = Mul (a, a)
-            bb = Mul (b, b)
-            scale_square = Add (aa, bb)
-            least = Constant <value = float[1] {{0.00001}}> ()
-            scale_square_safe = Max (scale_square, least)
-            inverse_a = Div (a, scale_square_safe)
-            inverse_b = Div (b, scale_square_safe)
-            u = {floats((ramp - middle[0]).reshape(1, 1, -1))}
-            v = {floats((ramp - middle[1]).reshape(1, -1, 1))}
-            au = Mul (inverse_a, u)
-            bv = Mul (inverse_b, v)
-            bu = Mul (inverse_b, u)
-            av = Mul (inverse_a, v)
-            x_centred = Add (au, bv)
-            y_centred = Sub (av, bu)
-            mean_x, mean_y = Split <axis = 2, num_outputs = 2> (mean_point)
-            x_px = Add (x_centred, mean_x)
-            y_px = Add (y_centred, mean_y)
-            last = Constant <value = int64[1] {{3}}> ()
-            x_column = Unsqueeze (x_px, last)
-            y_column = Unsqueeze (y_px, last)
-            upright_grid = Concat <axis = 3> (x_column, y_column)
-            flat = Constant <value = int64[1] {{-1}}> ()
-            scale_flat = Reshape (scale_square_safe, flat)
-            crop_per_px = Sqrt (scale_flat)
-            upright_step = Reciprocal (crop_per_px)
-            middle_x = {floats(middle[:1])}
-            middle_y = {floats(middle[1:])}
-            a_x = Mul (inverse_a, middle_x)
-            b_y = Mul (inverse_b, middle_y)
-            b_x = Mul (inverse_b, middle_x)
-            a_y = Mul (inverse_a, middle_y)
-            x_start = Sub (mean_x, a_x)
-            x_shift = Sub (x_start, b_y)
-            y_start = Add (mean_y, b_x)
-            y_shift = Sub (y_start, a_y)
-            minus_b = Neg (inverse_b)
-            x_map = Concat <axis = 2> (inverse_a, inverse_b, x_shift)
-            y_map = Concat <axis = 2> (minus_b, inverse_a, y_shift)
-            CROP_TO_IMAGE = Concat <axis = 1> (x_map, y_map)"""
+            rough_points = Reshape (points_flat, points_shape)"""
 
 
 def _wide() -> str:
@@ -187,6 +188,7 @@ def _wide() -> str:
             wide_zero_turned = Transpose <perm = [0, 2, 1]> (wide_zero)
             wide_x_full = Add (wide_x, wide_zero_turned)
             wide_y_full = Add (wide_y, wide_zero)
+            last = Constant <value = int64[1] {{3}}> ()
             wide_x_last = Unsqueeze (wide_x_full, last)
             wide_y_last = Unsqueeze (wide_y_full, last)
             wide_grid = Concat <axis = 3> (wide_x_last, wide_y_last)"""

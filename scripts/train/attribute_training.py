@@ -59,7 +59,7 @@ def train(
         [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": other, "weight_decay": 0.0}], recipe.learning_rate
     )
     steps = recipe.samples_per_epoch // recipe.batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, steps * recipe.epochs, pct_start=0.08)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, max(1, steps * recipe.epochs), pct_start=0.08)
     checkpoint, first = folder / f"{recipe.name}.pt", 0
     parts = {"model": model, "average": average.model, "optimiser": optimiser, "schedule": schedule}
     if checkpoint.exists():

@@ -62,10 +62,10 @@ def main() -> None:
     parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()
     data = load(sources_from(options), "mebeauty")
-    usable = (data.column("split") == "train") & data.found
+    ratings = np.array([float(text or "nan") for text in data.column("beauty_1to10")], np.float32)
+    usable = (data.column("split") == "train") & data.found & np.isfinite(ratings)
     aside = held_out(data.column("path"), 9, 1)
     rows, valid = np.nonzero(usable & ~aside)[0], np.nonzero(usable & aside)[0]
-    ratings = data.column("beauty_1to10").astype(np.float32)
     spread = np.abs(ratings[rows] - ratings[rows].mean())
     start = Demographics()
     start.load_state_dict(torch.load(options.output / "demographics.pt", map_location="cpu")["average"])

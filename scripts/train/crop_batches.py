@@ -20,8 +20,9 @@ Image = NDArray[np.uint8]
 class Jitter:
     """Draws a view of a crop as training sees it: moved, turned, scaled, mirrored, degraded, partly covered."""
 
-    def __init__(self, view: View, strength: float = 1.0) -> None:
-        self._view, self._strength = view, strength
+    def __init__(self, view: View, strength: float = 1.0, reach: float = 1.0) -> None:
+        """`strength` scales everything, `reach` only how far the crop is moved, turned and scaled."""
+        self._view, self._strength, self._reach = view, strength, reach
 
     def __call__(self, crop: Image, rng: np.random.Generator) -> tuple[Image, NDArray[np.float64]]:
         """BGR crop [160,160,3] -> RGB planes uint8 [3,S,S] and the map [2,3] from crop pixels to view pixels."""
@@ -33,7 +34,7 @@ class Jitter:
         return np.ascontiguousarray(warped[..., ::-1].transpose(2, 0, 1)), matrix
 
     def _matrix(self, rng: np.random.Generator, mirrored: bool) -> NDArray[np.float64]:
-        view, amount = self._view, self._strength
+        view, amount = self._view, self._strength * self._reach
         scale = view.size / view.side * np.exp(rng.normal(0, 0.06 * amount))
         turn = np.deg2rad(rng.normal(0, 6 * amount))
         matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

@@ -28,15 +28,29 @@ def export(
     input_names: str | Sequence[str],
     output_names: Sequence[str],
     tolerance: float,
-) -> Path:
-    """Write `<name>/1/model.onnx` with a dynamic first dimension and prove that it answers as PyTorch does.
+) -> None:
+    """`write_onnx` into the model repository; the file's hash goes into its model.toml."""
+    path = REPOSITORY / name / "1" / "model.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    inputs = (input_names,) if isinstance(input_names, str) else tuple(input_names)
+    write_onnx(model, path, name, example, inputs, output_names, tolerance)
+    write_sha256(name)
+
+
+def write_onnx(
+    model: nn.Module,
+    path: Path,
+    name: str,
+    example: NDArray[np.uint8] | tuple[NDArray[Any], ...],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    tolerance: float,
+) -> None:
+    """Write a file with a dynamic first dimension and prove that it answers as PyTorch does.
 
     Raises AssertionError when any output differs by more than `tolerance`.
     """
     examples = example if isinstance(example, tuple) else (example,)
-    inputs = (input_names,) if isinstance(input_names, str) else tuple(input_names)
-    path = REPOSITORY / name / "1" / "model.onnx"
-    path.parent.mkdir(parents=True, exist_ok=True)
     model = model.cpu().eval()
     torch.onnx.export(
         model,
@@ -44,17 +58,15 @@ def export(
         str(path),
         dynamo=False,
         opset_version=OPSET,
-        input_names=list(inputs),
+        input_names=list(input_names),
         output_names=list(output_names),
-        dynamic_axes={tensor: {0: "batch"} for tensor in (*inputs, *output_names)},
+        dynamic_axes={tensor: {0: "batch"} for tensor in (*input_names, *output_names)},
     )
     graph = onnx.load(path)
     graph.producer_name, graph.doc_string = "vultus", name
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, path)
-    _compare(model, path, dict(zip(inputs, examples, strict=True)), output_names, tolerance)
-    write_sha256(name)
-    return path
+    _compare(model, path, dict(zip(input_names, examples, strict=True)), output_names, tolerance)
 
 
 def write_sha256(name: str) -> None:

@@ -37,7 +37,7 @@ CHECKS = [
 class Offering(FakeAnalyzer):
     """Answers /v1 as well."""
 
-    offered = ("age", "gender", "emotion")
+    by_default = ("age", "gender", "emotion")
 
 
 def _app() -> Flask:

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from gateway.analyzer import READERS
 from gateway.models import ATTRIBUTE_MODELS, DETECTOR, ENSEMBLE, read_catalogue, read_config, read_model
 from gateway.settings import REPOSITORY
 from scripts.graphs.__main__ import stale
+from tests.served import ROOT
 
 FOLDERS = sorted(path for path in REPOSITORY.iterdir() if path.is_dir())
 GRAPHS = [folder for folder in FOLDERS if folder.name != ENSEMBLE]
@@ -45,6 +47,16 @@ def test_graph_and_config_agree(folder: Path) -> None:
             assert all(a in (b, -1) or b == -1 for a, b in zip(dims, tensor.dims, strict=True))
 
 
+@pytest.mark.parametrize("folder", GRAPHS, ids=lambda folder: folder.name)
+def test_the_gpu_profile_has_the_same_tensors(folder: Path) -> None:
+    ours = read_config(folder)
+    gpu = text_format.Parse((folder / "configs" / "gpu.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    assert (gpu.name, gpu.backend, gpu.max_batch_size) == (ours.name, ours.backend, ours.max_batch_size)
+    assert (list(gpu.input), list(gpu.output)) == (list(ours.input), list(ours.output))
+    kinds = {model_config_pb2.ModelInstanceGroup.Kind.Name(group.kind) for group in gpu.instance_group}
+    assert kinds == {"KIND_GPU" if ours.max_batch_size else "KIND_CPU"}
+
+
 def test_generated_files_are_current() -> None:
     assert stale() == []
 
@@ -54,6 +66,12 @@ def test_weights_are_those_that_the_card_describes(name: str) -> None:
     weights = (REPOSITORY / name / "1" / "model.onnx").read_bytes()
     assert hashlib.sha256(weights).hexdigest() == read_model(REPOSITORY / name).sha256
     assert len(weights) < 12 * 2**20
+
+
+def test_the_learned_part_of_face_align_is_the_one_its_card_describes() -> None:
+    card = tomllib.loads((REPOSITORY / "face_align" / "model.toml").read_text())
+    assert hashlib.sha256((ROOT / card["file"]["path"]).read_bytes()).hexdigest() == card["file"]["sha256"]
+    assert card["training"]["data"]
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -64,9 +64,12 @@ def _response(request, values):
 
 
 def _providers(args, parameters):
-    """CUDA where Triton gave this instance a GPU, or where one was asked for; the CPU provider stays for operations that CUDA lacks."""
+    """CUDA where Triton gave this instance a GPU; the CPU provider stays for operations that CUDA lacks.
+
+    When a GPU was asked for, the profile `gpu` says which models need one, and Triton refuses to load those where there is none.
+    """
     asked = os.environ.get("VULTUS_DEVICE", "auto")
-    if asked == "cpu" or (asked == "auto" and args["model_instance_kind"] != "GPU"):
+    if asked == "cpu" or args["model_instance_kind"] != "GPU":
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         if asked == "gpu":

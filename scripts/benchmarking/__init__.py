@@ -1,0 +1,1 @@
+"""How fast: the same pictures through a plain loop, through Triton and through the gateway, in one run."""

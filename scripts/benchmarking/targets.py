@@ -1,0 +1,127 @@
+"""What is measured: a plain loop over the ONNX files, Triton over gRPC with and without shared memory, the gateway's routes."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import tritonclient.grpc as triton
+from tritonclient.utils import shared_memory
+
+from gateway.models import ATTRIBUTE_MODELS, ENSEMBLE, read_model
+from gateway.triton import CHANNEL_OPTIONS
+from scripts.benchmarking.load import Call
+from scripts.benchmarking.pictures import Case
+from scripts.pipeline import REPOSITORY, DirectPipeline
+
+GEOMETRY = ("NUM_FACES", "BOXES", "SCORES", "KEYPOINTS")
+# What /v1 answers by default.
+OUTPUTS = (*GEOMETRY, *(o.tensor for name in ATTRIBUTE_MODELS for o in read_model(REPOSITORY / name).outputs if o.by_default))
+
+
+def plain_loop(pipeline: DirectPipeline, case: Case) -> Call:
+    """Decode and run everything here: what a user would write by hand."""
+
+    def call() -> bool:
+        bgr = cv2.imdecode(np.frombuffer(case.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        assert bgr is not None  # noqa: S101
+        pipeline.infer(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), OUTPUTS)
+        return True
+
+    return call
+
+
+def over_grpc(address: str, case: Case) -> Callable[[], Call]:
+    """Pixels in the message."""
+    rgb = case.rgb[None]
+
+    def make() -> Call:
+        client = triton.InferenceServerClient(address, channel_args=CHANNEL_OPTIONS)
+        tensor = triton.InferInput("IMAGE", list(rgb.shape), "UINT8")
+        tensor.set_data_from_numpy(rgb)
+        wanted = [triton.InferRequestedOutput(name) for name in OUTPUTS]
+
+        def call() -> bool:
+            return client.infer(ENSEMBLE, [tensor], outputs=wanted, client_timeout=60) is not None
+
+        return call
+
+    return make
+
+
+@contextmanager
+def over_shared_memory(address: str, case: Case) -> Iterator[Callable[[], Call]]:
+    """Pixels in a region of system shared memory, of which the message only names a part."""
+    rgb = case.rgb[None]
+    name = f"vultus-bench-{uuid.uuid4().hex[:12]}"
+    region = shared_memory.create_shared_memory_region(name, f"/{name}", rgb.nbytes)
+    owner = triton.InferenceServerClient(address, channel_args=CHANNEL_OPTIONS)
+    try:
+        shared_memory.set_shared_memory_region(region, [rgb])
+        owner.register_system_shared_memory(name, f"/{name}", rgb.nbytes)
+
+        def make() -> Call:
+            client = triton.InferenceServerClient(address, channel_args=CHANNEL_OPTIONS)
+            tensor = triton.InferInput("IMAGE", list(rgb.shape), "UINT8")
+            tensor.set_shared_memory(name, rgb.nbytes)
+            wanted = [triton.InferRequestedOutput(output) for output in OUTPUTS]
+
+            def call() -> bool:
+                return client.infer(ENSEMBLE, [tensor], outputs=wanted, client_timeout=60) is not None
+
+            return call
+
+        yield make
+    finally:
+        owner.unregister_system_shared_memory(name)
+        shared_memory.destroy_shared_memory_region(region)
+
+
+def over_http(base: str, path: str, body: bytes, kind: str) -> Callable[[], Call]:
+    """One kept-alive connection a client; the upload counts."""
+    where = urlsplit(base)
+
+    def make() -> Call:
+        connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)
+
+        def call() -> bool:
+            try:
+                connection.request("POST", path, body, {"Content-Type": kind})
+                answer = connection.getresponse()
+                answer.read()
+            except BaseException:
+                connection.close()
+                raise
+            if answer.status not in (200, 422, 503):  # 422: no face, for some vendors
+                raise RuntimeError(f"{path} answered {answer.status}")
+            return answer.status != 503
+
+        return call
+
+    return make
+
+
+def routes(case: Case) -> dict[str, tuple[str, bytes, str]]:
+    """Path, body and content type of /v1 and of a route of every vendor."""
+    text = base64.b64encode(case.jpeg).decode()
+    return {
+        "v1": ("/v1/analyze", case.jpeg, "image/jpeg"),
+        "ARSA": ("/api/v1/face_analytics", *_form("face_image", case.jpeg)),
+        "MachineSense": ("/faceapi/v1/face_age_detection", json.dumps({"image": text, "api_key": "none"}).encode(), "application/json"),
+        "AILabTools": ("/api/portrait/analysis/face-analyzer-advanced", *_form("image", case.jpeg)),
+        "Scaleflex": ("/images/face-analysis/upload/", *_form("file", case.jpeg)),
+        "Coqnitics": ("/analyze", *_form("filename", case.jpeg)),
+    }
+
+
+def _form(field: str, data: bytes) -> tuple[bytes, str]:
+    mark = uuid.uuid4().hex
+    head = f'--{mark}\r\nContent-Disposition: form-data; name="{field}"; filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+    return head.encode() + data + f"\r\n--{mark}--\r\n".encode(), f"multipart/form-data; boundary={mark}"
