@@ -69,7 +69,7 @@ def test_the_error_handling(served: Served, folder: Path, tmp_path: Path) -> Non
     gateway.base = re.findall(r"gateway +(\S+)", "".join(gateway.lines))[0]
 
     def printed(key: str) -> str:
-        return run(program("response = requests.post(", "000000112332312010101", gateway.base, key, nth=1), folder).strip()
+        return run(program("response = requests.post(", "000000112332312010101", gateway.base, key, nth=2), folder).strip()
 
     assert printed("wrong") == "Invalid API key"
     assert printed(issued.secret) == ""
