@@ -13,13 +13,15 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
 from scripts.graphs.geometry import DETECTOR_SIDE_PX, MAX_IOU
 from scripts.train.command import common_arguments, sources_from
 from scripts.train.detector_export import load as load_net
-from scripts.train.detector_net import STRIDES, cells, decode_maps
+from scripts.train.detector_net import STRIDES, FaceDetector, cells, decode_maps
 from scripts.train.detector_pictures import Picture, intersection_over_union, is_held_out, load
+from scripts.train.detector_scenes import Scene, without_faces
 from scripts.train.repositories import decode
 
 LOWEST_LOGIT, ANSWERS = -3.0, 200
@@ -52,32 +54,45 @@ def main() -> None:
 
 @torch.no_grad()
 def _answers(checkpoint: Path, pictures: list[Picture]) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_], int]:
-    """Stride index, logit and rightness of every answer outside the ignored regions, and the number of faces."""
+    """Stride index, logit and rightness of every answer outside the ignored regions, and the number of faces.
+
+    Each picture is shown twice: as it is, and with every face covered and decoys about, where each answer is wrong.
+    """
     net, grid = load_net(checkpoint), torch.from_numpy(cells(DETECTOR_SIDE_PX))
-    level_of = np.repeat(np.arange(len(STRIDES)), [(DETECTOR_SIDE_PX // stride) ** 2 for stride in STRIDES])
-    levels, logits, right, faces = [], [], [], 0
+    rows: list[tuple[int, float, bool]] = []
+    faces, rng = 0, np.random.default_rng(1)
+    none = np.zeros((0, 4), np.float32)
     for picture in tqdm(pictures, desc="held-out pictures", unit="pic", mininterval=10):
         canvas, scale = _letterbox(picture)
-        raw, boxes, _ = decode_maps(net(torch.from_numpy(canvas.transpose(2, 0, 1)[None].astype(np.float32))), grid)
-        keep = np.nonzero(raw[0].numpy() > LOWEST_LOGIT)[0]
-        candidates, scores = boxes[0].numpy()[keep], raw[0].numpy()[keep]
-        corners = np.hstack([candidates[:, :2], candidates[:, 2:] - candidates[:, :2]])
-        probability = 1 / (1 + np.exp(-scores))
-        kept = np.asarray(cv2.dnn.NMSBoxes(corners.tolist(), probability.tolist(), 0.0, MAX_IOU, top_k=1024)).reshape(-1)[:ANSWERS]
         truth, ignore = picture.boxes * scale, picture.ignore * scale
-        used = np.zeros(len(truth), bool)
         faces += len(truth)
-        for index in kept[np.argsort(-scores[kept])] if len(kept) else ():
-            overlap = intersection_over_union(candidates[index][None], truth)[0] * ~used if len(truth) else np.zeros(1)
-            hit = overlap.max() >= 0.4
-            if hit:
-                used[overlap.argmax()] = True
-            elif len(ignore) and intersection_over_union(candidates[index][None], ignore).max() > 0.2:
-                continue
-            levels.append(level_of[keep[index]])
-            logits.append(scores[index])
-            right.append(hit)
+        covered = without_faces(Scene(canvas.copy(), truth, picture.points * scale, ignore), rng).image
+        rows += _judge(net, grid, canvas, truth, ignore) + _judge(net, grid, covered, none, none)
+    levels, logits, right = zip(*rows, strict=True)
     return np.array(levels), np.array(logits, np.float32), np.array(right), faces
+
+
+def _judge(
+    net: FaceDetector, grid: Tensor, canvas: NDArray[np.uint8], truth: NDArray[np.float32], ignore: NDArray[np.float32]
+) -> list[tuple[int, float, bool]]:
+    level_of = np.repeat(np.arange(len(STRIDES)), [(DETECTOR_SIDE_PX // stride) ** 2 for stride in STRIDES])
+    raw, boxes, _ = decode_maps(net(torch.from_numpy(canvas.transpose(2, 0, 1)[None].astype(np.float32))), grid)
+    keep = np.nonzero(raw[0].numpy() > LOWEST_LOGIT)[0]
+    candidates, logits = boxes[0].numpy()[keep], raw[0].numpy()[keep]
+    corners = np.hstack([candidates[:, :2], candidates[:, 2:] - candidates[:, :2]])
+    probability = 1 / (1 + np.exp(-logits))
+    kept = np.asarray(cv2.dnn.NMSBoxes(corners.tolist(), probability.tolist(), 0.0, MAX_IOU, top_k=1024)).reshape(-1)[:ANSWERS]
+    used = np.zeros(len(truth), bool)
+    rows = []
+    for index in kept[np.argsort(-logits[kept])] if len(kept) else ():
+        overlap = intersection_over_union(candidates[index][None], truth)[0] * ~used if len(truth) else np.zeros(1)
+        hit = bool(overlap.max() >= 0.4)
+        if hit:
+            used[overlap.argmax()] = True
+        elif len(ignore) and intersection_over_union(candidates[index][None], ignore).max() > 0.2:
+            continue
+        rows.append((int(level_of[keep[index]]), float(logits[index]), hit))
+    return rows
 
 
 def _letterbox(picture: Picture) -> tuple[NDArray[np.uint8], float]:

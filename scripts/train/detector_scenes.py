@@ -54,7 +54,9 @@ class SceneMaker:
         elif kind < 0.86:
             scene = self._close_up(side, rng)
         else:
-            scene = _without_faces(self._photo(side, rng), rng)
+            scene = without_faces(self._photo(side, rng), rng)
+        if kind < 0.86 and rng.random() < 0.5:
+            self._paste(scene, rng)
         if rng.random() < 0.6:
             place_decoys(scene.image, np.concatenate([scene.boxes, scene.ignore]), rng)
         paint(scene.image, scene.boxes, scene.points, rng)
@@ -99,9 +101,26 @@ class SceneMaker:
         boxes, points, ignore = (np.concatenate([getattr(p, name) for p in parts]) for name in ("boxes", "points", "ignore"))
         return Scene(image, boxes, points, ignore)
 
+    def _paste(self, scene: Scene, rng: np.random.Generator) -> None:
+        """Up to eight heads cut out as rectangles and laid on free places, in place: small faces without a photograph around them."""
+        side = scene.image.shape[0]
+        for _ in range(int(rng.integers(1, 9))):
+            head = _head(self._single[rng.integers(len(self._single))], float(np.exp(rng.uniform(np.log(9), np.log(0.3 * side)))), rng)
+            height, width = head.image.shape[:2]
+            if max(height, width) >= side:
+                continue
+            corner = rng.integers(0, [side - width, side - height])
+            low, high = corner, corner + [width, height]
+            taken = np.concatenate([scene.boxes, scene.ignore])
+            if ((taken[:, :2] < high) & (taken[:, 2:] > low)).all(1).any():
+                continue
+            scene.image[corner[1] : corner[1] + height, corner[0] : corner[0] + width] = head.image
+            scene.boxes = np.concatenate([scene.boxes, head.boxes + np.tile(corner, 2).astype(np.float32)])
+            scene.points = np.concatenate([scene.points, head.points + corner.astype(np.float32)])
+
     def _cell(self, side: int, rng: np.random.Generator) -> Scene:
         if rng.random() < 0.08:
-            return _without_faces(self._photo(side, rng), rng)
+            return without_faces(self._photo(side, rng), rng)
         size = float(np.exp(rng.uniform(np.log(7), np.log(0.9 * side))))
         return _place(self._pick(rng), side, size, _angle(rng), None, rng)
 
@@ -119,6 +138,28 @@ class SceneMaker:
         if min(strip.shape[:2]) < 24:
             return None
         return cv2.resize(strip, (side, side)).astype(np.uint8)
+
+
+def _head(picture: Picture, face_px: float, rng: np.random.Generator) -> Scene:
+    """The one face of a picture, `face_px` high, with a little or a lot around it."""
+    image = decode(picture.data)
+    assert image is not None
+    box = picture.boxes[0]
+    reach = (box[2:] - box[:2]) * rng.uniform(0.08, 0.8, 2)
+    low = (box[:2] - reach).clip(0).astype(int)
+    high = np.minimum((box[2:] + reach).astype(int) + 1, image.shape[1::-1])
+    part = image[low[1] : high[1], low[0] : high[0]]
+    scale = face_px / max(1.0, float(box[3] - box[1]))
+    size = np.maximum((np.array(part.shape[1::-1]) * scale).round(), 4).astype(int)
+    ratio = (size / np.array(part.shape[1::-1])).astype(np.float32)
+    small = cv2.resize(part, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    corners = (box.reshape(2, 2) - low).clip(0) * ratio
+    return Scene(
+        small.astype(np.uint8),
+        corners.reshape(1, 4).astype(np.float32),
+        ((picture.points[:1] - low) * ratio).astype(np.float32),
+        np.zeros((0, 4), np.float32),
+    )
 
 
 def _settled(picture: Picture) -> Picture:
@@ -204,7 +245,7 @@ def _crop(scene: Scene, width: int, height: int, offset: Floats) -> Scene:
     return Scene(scene.image, clipped[keep] + shift, scene.points[keep] + offset, ignore + shift)
 
 
-def _without_faces(scene: Scene, rng: np.random.Generator) -> Scene:
+def without_faces(scene: Scene, rng: np.random.Generator) -> Scene:
     """Cover every face with a patch of texture: what remains are bodies, hands, clothes, streets and letters."""
     for x1, y1, x2, y2 in np.concatenate([scene.boxes, scene.ignore]).round().astype(int):
         grow_x, grow_y = max(2, (x2 - x1) // 4), max(2, (y2 - y1) // 4)
