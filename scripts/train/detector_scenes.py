@@ -110,7 +110,7 @@ class SceneMaker:
             if max(height, width) >= side:
                 continue
             corner = rng.integers(0, [side - width, side - height])
-            low, high = corner, corner + [width, height]
+            low, high = corner, corner + np.array([width, height])
             taken = np.concatenate([scene.boxes, scene.ignore])
             if ((taken[:, :2] < high) & (taken[:, 2:] > low)).all(1).any():
                 continue
