@@ -44,6 +44,8 @@ class DirectPipeline:
     def _session(self, name: str) -> ort.InferenceSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = self._threads, 1, 3
+        # Threads of one model that spin while the next one works would slow it many times over.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return ort.InferenceSession(str(self._repository / name / "1" / "model.onnx"), options, providers=["CPUExecutionProvider"])
 
 
