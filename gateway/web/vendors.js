@@ -1,8 +1,7 @@
 // How each API is asked: path, form field or JSON, and where a key goes.
-const form = (field) => (file, key, extra = {}) => {
+const form = (field) => (file) => {
   const body = new FormData();
   body.append(field, file, file.name);
-  for (const [name, value] of Object.entries(extra)) body.append(name, value);
   return { body };
 };
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -41,8 +41,8 @@ def detector(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
     return {"BOXES": {"summary": summary, **figures}}
 
 
-def street(sources: Sources, detect: Detect, name: str) -> dict[str, Any]:
-    """Recall by size in the letterbox and precision (a lower bound: some background faces are not annotated)."""
+def street_photographs(sources: Sources) -> Iterator[tuple[Image, bytes]]:
+    """BGR picture and VOC annotation of every MaskON street photograph of `eval`."""
     repository = "marellanoc/MaskON"
     notes = sources.tree(repository, "archive/annotations")
     images = {
@@ -51,11 +51,16 @@ def street(sources: Sources, detect: Detect, name: str) -> dict[str, Any]:
         if path.rsplit("/", 1)[-1].startswith("maksssksksss") and is_eval(path.rsplit("/", 1)[-1], 5)
     }
     xml = [notes[path.replace("images", "annotations").rsplit(".", 1)[0] + ".xml"] for path in images]
-    found, widths, photo_of_face, right, photo_of_answer = [], [], [], [], []
-    pairs = zip(sources.blobs(repository, images.values()), sources.blobs(repository, xml), strict=True)
-    for photo, (data, note) in enumerate(tqdm(pairs, total=len(images), desc=f"MaskON street, {name}", unit="pic", mininterval=10)):
+    for data, note in zip(sources.blobs(repository, images.values()), sources.blobs(repository, xml), strict=True):
         image = decode(data)
         assert image is not None
+        yield image, note
+
+
+def street(sources: Sources, detect: Detect, name: str) -> dict[str, Any]:
+    """Recall by size in the letterbox and precision (a lower bound: some background faces are not annotated)."""
+    found, widths, photo_of_face, right, photo_of_answer = [], [], [], [], []
+    for photo, (image, note) in enumerate(tqdm(street_photographs(sources), desc=f"MaskON street, {name}", unit="pic", mininterval=10)):
         truth, answers = annotated_boxes(note), detect(image)
         hit_truth, hit_answer = match(truth, answers)
         found += hit_truth.tolist()

@@ -84,7 +84,7 @@ def _points(sources: Sources, pipeline: DirectPipeline, teacher: MeshTeachers) -
     return {
         "seven_points": mean_of(np.array(seven)),
         "shared_points": mean_of(np.array(all_shared)),
-        "five_of_the_detector": mean_of(np.array(five)),
+        "five_points": mean_of(np.array(five)),
         "teacher": mean_of(np.array(theirs)),
         "undetected": missed,
     }

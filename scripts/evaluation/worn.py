@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from scripts.evaluation.attributes import analyse, pictures
+from scripts.evaluation.detection import street_photographs
 from scripts.evaluation.statistics import auc, balanced, interval, mean_of, text
 from scripts.pipeline import DirectPipeline
-from scripts.train.detector_pictures import intersection_over_union, is_eval
+from scripts.train.detector_pictures import intersection_over_union
 from scripts.train.mask_crops import CLASSES, annotated_masks
 from scripts.train.mesh_labels import MeshTeachers
-from scripts.train.repositories import Sources, decode
+from scripts.train.repositories import Sources
 
 
 def accessories(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
@@ -55,19 +56,8 @@ def _two_way(score: NDArray[Any], truth: NDArray[np.bool_], said: NDArray[np.boo
 
 def masks(sources: Sources, pipeline: DirectPipeline, teacher: MeshTeachers) -> dict[str, Any]:
     """Street photographs, faces that our detector finds (IoU of at least 0.4 with the annotation)."""
-    repository = "marellanoc/MaskON"
-    notes = sources.tree(repository, "archive/annotations")
-    images = {
-        path: blob
-        for path, blob in sources.tree(repository, "archive/images").items()
-        if path.rsplit("/", 1)[-1].startswith("maksssksksss") and is_eval(path.rsplit("/", 1)[-1], 5)
-    }
-    xml = [notes[path.replace("images", "annotations").rsplit(".", 1)[0] + ".xml"] for path in images]
     truth, ours, theirs, photos, faces = [], [], [], [], 0
-    pairs = zip(sources.blobs(repository, images.values()), sources.blobs(repository, xml), strict=True)
-    for photo, (data, note) in enumerate(tqdm(pairs, total=len(images), desc="MaskON street masks", unit="pic", mininterval=10)):
-        image = decode(data)
-        assert image is not None
+    for photo, (image, note) in enumerate(tqdm(street_photographs(sources), desc="MaskON street masks", unit="pic", mininterval=10)):
         tensors = pipeline.infer(np.ascontiguousarray(image[..., ::-1]), ("NUM_FACES", "BOXES", "MASK", "FACE_CROPS"))
         count = int(tensors["NUM_FACES"][0])
         for box, kind in annotated_masks(note):

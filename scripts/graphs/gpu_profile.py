@@ -1,7 +1,7 @@
 """`configs/gpu.pbtxt` of every model: the configuration that Triton takes with `--model-config-name=gpu`.
 
 Learned models go to the GPU, wait a little for company and are warmed up at the batch sizes that convolution search is slow for;
-`face_prepare` and `face_align`, which are arithmetic on one picture, stay on the CPU in as many copies as keep the GPU fed.
+`face_prepare` and `face_align`, which work on one picture at a time and do not batch, stay on the CPU in several copies.
 Not yet measured on a GPU: `scripts/benchmark.py --device gpu` does that.
 """
 

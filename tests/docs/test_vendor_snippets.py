@@ -16,7 +16,7 @@ from tests.served import ROOT, Served
 README = (ROOT / "gateway" / "vendors" / "README.md").read_text()
 PROGRAMS = {title: code for title, code in re.findall(r"^## (\w+)\n.*?^```python\n(.*?)^```", README, re.S | re.M)}
 # What the answer must hold, by vendor.
-GENDER: dict[str, Any] = {
+EXPECTED: dict[str, Any] = {
     "ARSA": lambda body: body["faces"][0]["gender"] == "female",
     "MachineSense": lambda body: body["result"] == "Ok" and 20 < body["data"]["age"] < 55,
     "AILabTools": lambda body: body["data"]["gender_list"] == [0],
@@ -26,15 +26,15 @@ GENDER: dict[str, Any] = {
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("vendor", GENDER)
+@pytest.mark.parametrize("vendor", EXPECTED)
 def test_program(served: Served, vendor: str, tmp_path: Path, astronaut: bytes) -> None:
     (tmp_path / "photo.jpg").write_bytes(astronaut)
     code = PROGRAMS[vendor].replace("http://127.0.0.1:8080", served.base)
     assert served.base in code
     result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
-    assert GENDER[vendor](ast.literal_eval(result.stdout))
+    assert EXPECTED[vendor](ast.literal_eval(result.stdout))
 
 
 def test_every_vendor_has_a_program() -> None:
-    assert set(PROGRAMS) == set(GENDER)
+    assert set(PROGRAMS) == set(EXPECTED)
