@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
-    client = triton or TritonClient(settings.triton, settings.deadline_s)
+    client = triton or TritonClient(settings.triton, settings.deadline_s, settings.shared_memory)
     catalogue = read_catalogue(settings.model_repository)
     admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url)
     analyzer = Analyzer(client, catalogue)

@@ -17,6 +17,7 @@ class Settings(BaseSettings):
 
     triton: str = Field("127.0.0.1:8001", description="gRPC address of Triton, HOST:PORT.")
     deadline_s: float = Field(9.0, gt=0, description="Longest time a request may wait for Triton, seconds.")
+    shared_memory: bool = Field(True, description="Hand pixels to a Triton on this machine's loopback in shared memory, where that works.")
     model_repository: Path = Field(REPOSITORY, description="Where model.toml and config.pbtxt of every model lie.")
     max_body_bytes: int = Field(28 * 2**20, gt=0, description="Largest request body that is read, bytes (base64 of the largest image).")
     max_image_bytes: int = Field(20 * 2**20, gt=0, description="Largest image file, bytes.")

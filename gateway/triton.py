@@ -13,6 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from gateway.errors import GatewayError, InternalError, ModelContractError, UpstreamOverloaded, UpstreamTimeout, UpstreamUnavailable
 from gateway.models import ENSEMBLE, Config
+from gateway.shared_pixels import SharedPixels
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -40,8 +41,9 @@ CHANNEL_OPTIONS = [
 class TritonClient:
     """One channel a process, made on first use and therefore after gunicorn has forked. Thread-safe."""
 
-    def __init__(self, address: str, deadline_s: float) -> None:
+    def __init__(self, address: str, deadline_s: float, shared_memory: bool = True) -> None:
         self._address, self._deadline_s = address, deadline_s
+        self._shared = SharedPixels(address, shared_memory)
         self._lock = threading.Lock()
         self._client: triton.InferenceServerClient | None = None
 
@@ -50,14 +52,35 @@ class TritonClient:
 
         Raises UpstreamUnavailable, UpstreamOverloaded, UpstreamTimeout, ModelContractError.
         """
-        tensor = triton.InferInput("IMAGE", [1, *image.shape], "UINT8")
-        tensor.set_data_from_numpy(np.ascontiguousarray(image)[None])
-        wanted = [triton.InferRequestedOutput(name) for name in outputs]
         try:
-            answer = self._connection().infer(ENSEMBLE, [tensor], outputs=wanted, client_timeout=self._deadline_s)
+            answer = self._answer(image, [triton.InferRequestedOutput(name) for name in outputs])
         except InferenceServerException as problem:
             raise as_gateway_error(problem) from None
         return {name: answer.as_numpy(name) for name in outputs}
+
+    def _answer(self, image: NDArray[np.uint8], wanted: list[triton.InferRequestedOutput]) -> triton.InferResult:
+        """Raises InferenceServerException."""
+        client = self._connection()
+        tensor = triton.InferInput("IMAGE", [1, *image.shape], "UINT8")
+        region = self._shared.place(client, image)
+        if region is None:
+            tensor.set_data_from_numpy(np.ascontiguousarray(image)[None])
+            return client.infer(ENSEMBLE, [tensor], outputs=wanted, client_timeout=self._deadline_s)
+        tensor.set_shared_memory(region.name, image.nbytes)
+        settled = False
+        try:
+            answer = client.infer(ENSEMBLE, [tensor], outputs=wanted, client_timeout=self._deadline_s)
+            settled = True
+        except InferenceServerException as problem:
+            settled = problem.status() == "StatusCode.INVALID_ARGUMENT"
+            if settled and self._shared.forgotten(client, region):
+                region = None
+                return self._answer(image, wanted)
+            raise
+        finally:
+            if region:
+                self._shared.give_back(region, settled)
+        return answer
 
     def is_ready(self) -> bool:
         """Whether the server and the ensemble are ready."""

@@ -30,6 +30,8 @@ def _text(folder: Path) -> str:
     config = read_config(folder)
     group = model_config_pb2.ModelInstanceGroup
     del config.instance_group[:]
+    if "niceness" in config.parameters:  # of use only where models share the cores with what feeds them
+        del config.parameters["niceness"]
     if config.max_batch_size:
         config.instance_group.append(group(kind=group.KIND_GPU, count=1))
         config.dynamic_batching.preferred_batch_size[:] = PREFERRED_BATCHES

@@ -97,6 +97,13 @@ def train(
     return average.model
 
 
+def started_from(model: nn.Module, checkpoint: Path | None) -> nn.Module:
+    """The model with the averaged weights of an earlier training, as far as it has the same parts."""
+    if checkpoint:
+        model.load_state_dict(torch.load(checkpoint, map_location="cpu")["average"], strict=False)
+    return model
+
+
 def held_out(keys: NDArray[np.str_], one_in: int, remainder: int = 0) -> NDArray[np.bool_]:
     """A stable slice of the training rows for validation: everything of one key on the same side.
 

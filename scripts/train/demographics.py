@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,39 +12,47 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scripts.train.attribute_net import Trunk, View, look
-from scripts.train.attribute_training import Recipe, held_out, train
+from scripts.train.attribute_training import Recipe, held_out, started_from, train
 from scripts.train.command import common_arguments, sources_from
 from scripts.train.crop_batches import Crops, Jitter, plain
 from scripts.train.export import export
 from scripts.train.face_crops import AGE, MALE, CropSet, load
+from scripts.train.face_features import FEATURES, features
 from scripts.train.weak_origin import LATINO, MIDDLE_EASTERN, origin_of
 
 VIEW = View(size=96)
 AGES = 101
 RACES = ("Asian", "Indian", "Black", "White", "Other")
+SETS = ("utkface", "lfw", "celeba10k")
 BANDS = (0, 4, 10, 18, 30, 40, 50, 60, 70, 200)
 
 # Columns of a target row.
-AGE_YEARS, AGE_SIGMA, AGE_WEIGHT, IS_MALE, GENDER_WEIGHT, RACE, RACE_WEIGHT, IS_LATINO, ORIGIN_WEIGHT, COLUMNS = range(10)
+AGE_YEARS, AGE_SIGMA, AGE_WEIGHT, IS_MALE, GENDER_WEIGHT, RACE, RACE_WEIGHT, IS_LATINO, ORIGIN_WEIGHT, FEATURE_ROW, COLUMNS = range(11)
+# How much imitating the teacher's features counts beside the labels.
+IMITATION_WEIGHT = 2.0
+
+Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 class Demographics(nn.Module):
-    """Input [B,3,96,96] -> logits of 101 ages, 2 genders (male, female), 5 races (RACES), 1 for `latino` within Other."""
+    """Input [B,3,96,96] -> logits of 101 ages, 2 genders (male, female), 5 races (RACES), 1 for `latino` within Other; features."""
 
     def __init__(self) -> None:
         super().__init__()
         self.trunk = Trunk(3, 24, 2, ((40, 2), (80, 2), (160, 2)), 384)
         self.drop = nn.Dropout(0.25)
-        self.age, self.gender, self.race, self.origin = (
+        self.age, self.gender, self.race, self.origin, self.imitation = (
             nn.Linear(384, AGES),
             nn.Linear(384, 2),
             nn.Linear(384, len(RACES)),
             nn.Linear(384, 1),
+            nn.Linear(384, FEATURES),
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        features = self.drop(self.trunk(x))
-        return self.age(features), self.gender(features), self.race(features), self.origin(features)[:, 0]
+    def forward(self, x: Tensor) -> Outputs:
+        seen = self.trunk(x)
+        kept = self.drop(seen)
+        return self.age(kept), self.gender(kept), self.race(kept), self.origin(kept)[:, 0], self.imitation(seen)
 
 
 class Served(nn.Module):
@@ -55,27 +64,36 @@ class Served(nn.Module):
         self.register_buffer("years", torch.arange(AGES).float())
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        age, gender, race, origin = self.net(look(crops, VIEW))
+        age, gender, race, origin, _ = self.net(look(crops, VIEW))
         years = (age.softmax(1) * self.years).sum(1, keepdim=True)
         five, latino = race.softmax(1), origin.sigmoid()[:, None]
         other = five[:, 4:]
         return years, gender.softmax(1), torch.cat([five[:, :4], other * (1 - latino), other * latino], 1)
 
 
-def loss(outputs: tuple[Tensor, Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
-    """Label-distribution age (Gao et al., 2018) with the error of the expected value, plus cross-entropies; rows weigh as told."""
-    age, gender, race, origin = outputs
-    years = torch.arange(AGES, device=age.device).float()
-    true_age = target[:, AGE_YEARS : AGE_YEARS + 1]
-    wanted = (-0.5 * ((years - true_age) / target[:, AGE_SIGMA : AGE_SIGMA + 1]) ** 2).softmax(1)
-    expected = (age.softmax(1) * years).sum(1)
-    age_loss = -(wanted * age.log_softmax(1)).sum(1) + 0.15 * F.smooth_l1_loss(expected, true_age[:, 0], reduction="none")
-    male = target[:, IS_MALE]
-    gender_loss = -(torch.stack([male, 1 - male], 1) * gender.log_softmax(1)).sum(1)
-    race_loss = F.cross_entropy(race, target[:, RACE].long(), reduction="none", label_smoothing=0.05)
-    origin_loss = F.binary_cross_entropy_with_logits(origin, target[:, IS_LATINO], reduction="none")
-    parts = ((age_loss, AGE_WEIGHT), (gender_loss, GENDER_WEIGHT), (race_loss, RACE_WEIGHT), (0.5 * origin_loss, ORIGIN_WEIGHT))
-    return sum((value * target[:, column]).mean() for value, column in parts)  # type: ignore[return-value]
+class Loss:
+    """Label-distribution age (Gao et al., 2018) with the error of the expected value, cross-entropies, imitation; rows weigh as told."""
+
+    def __init__(self, bank: NDArray[np.float16]) -> None:
+        """`bank` [rows, FEATURES] holds the teacher's features of every training row; each feature is brought to mean 0, deviation 1."""
+        seen = bank.astype(np.float32)
+        self._bank = torch.from_numpy((seen - seen.mean(0)) / (seen.std(0) + 1e-3)).clamp(-4, 4)
+
+    def __call__(self, outputs: Outputs, target: Tensor) -> Tensor:
+        age, gender, race, origin, imitation = outputs
+        years = torch.arange(AGES, device=age.device).float()
+        true_age = target[:, AGE_YEARS : AGE_YEARS + 1]
+        wanted = (-0.5 * ((years - true_age) / target[:, AGE_SIGMA : AGE_SIGMA + 1]) ** 2).softmax(1)
+        expected = (age.softmax(1) * years).sum(1)
+        age_loss = -(wanted * age.log_softmax(1)).sum(1) + 0.15 * F.smooth_l1_loss(expected, true_age[:, 0], reduction="none")
+        male = target[:, IS_MALE]
+        gender_loss = -(torch.stack([male, 1 - male], 1) * gender.log_softmax(1)).sum(1)
+        race_loss = F.cross_entropy(race, target[:, RACE].long(), reduction="none", label_smoothing=0.05)
+        origin_loss = F.binary_cross_entropy_with_logits(origin, target[:, IS_LATINO], reduction="none")
+        parts = ((age_loss, AGE_WEIGHT), (gender_loss, GENDER_WEIGHT), (race_loss, RACE_WEIGHT), (0.5 * origin_loss, ORIGIN_WEIGHT))
+        labelled: Tensor = sum((value * target[:, column]).mean() for value, column in parts)  # type: ignore[assignment]
+        taught = self._bank[target[:, FEATURE_ROW].long().cpu()].to(age.device)
+        return labelled + IMITATION_WEIGHT * F.mse_loss(imitation, taught)
 
 
 def utk_targets(data: CropSet) -> NDArray[np.float32]:
@@ -104,15 +122,24 @@ def lfw_targets(data: CropSet) -> NDArray[np.float32]:
     return rows
 
 
-def sampling_weights(utk: NDArray[np.float32], lfw: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Rare ages and races more often, by the square root; a quarter of the samples from LFW, its known origins more often."""
+def celeba_targets(data: CropSet) -> NDArray[np.float32]:
+    """Gender as labelled; nothing else."""
+    rows = np.zeros((len(data.rows), COLUMNS), np.float32)
+    rows[:, AGE_YEARS], rows[:, AGE_SIGMA] = 40, 6
+    rows[:, IS_MALE], rows[:, GENDER_WEIGHT] = data.column("Male") == "1", 1
+    return rows
+
+
+def sampling_weights(utk: NDArray[np.float32], lfw: NDArray[np.float32], celeba: NDArray[np.float32]) -> NDArray[np.float64]:
+    """UTKFace 64 %, rare ages and races more often, by the square root; LFW 16 %, its known origins and women more often; CelebA 20 %."""
     band = np.digitize(utk[:, AGE_YEARS], BANDS)
     weight = np.ones(len(utk))
     for groups in (band, utk[:, RACE]):
         values, counts = np.unique(groups, return_counts=True)
         weight *= (1 / np.sqrt(counts))[np.searchsorted(values, groups)]
     second = np.where(lfw[:, ORIGIN_WEIGHT] > 0, 4.0, 1.0) * np.where(lfw[:, IS_MALE] > 0.5, 1.0, 2.5)
-    return np.concatenate([0.75 * weight / weight.sum(), 0.25 * second / second.sum()])
+    third = np.ones(len(celeba))
+    return np.concatenate([0.64 * weight / weight.sum(), 0.16 * second / second.sum(), 0.2 * third / third.sum()])
 
 
 def validator(utk: CropSet, rows: NDArray[np.int64], served_on: str) -> object:
@@ -143,34 +170,39 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--samples-per-epoch", type=int, default=16_000)
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--samples-per-epoch", type=int, default=20_000)
+    parser.add_argument("--initial", type=Path, help="checkpoint of an earlier training to start from")
     parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()
     sources = sources_from(options)
-    utk, lfw = load(sources, "utkface"), load(sources, "lfw")
-    utk_ok = (utk.column("split") == "train") & utk.found
-    lfw_ok = (lfw.column("split") == "train") & lfw.found
+    sets = [load(sources, name) for name in SETS]
+    utk = sets[0]
     aside = held_out(utk.column("path"), 16)
-    utk_rows, lfw_rows = np.nonzero(utk_ok & ~aside)[0], np.nonzero(lfw_ok)[0]
-    targets_utk, targets_lfw = utk_targets(utk)[utk_rows], lfw_targets(lfw)[lfw_rows]
-    index = np.concatenate([np.stack([np.zeros_like(utk_rows), utk_rows], 1), np.stack([np.ones_like(lfw_rows), lfw_rows], 1)])
+    usable = [data.found & (data.column("split") == "train") for data in sets]
+    usable[0] &= ~aside
+    rows = [np.nonzero(chosen)[0] for chosen in usable]
+    targets = [made(data)[chosen] for made, data, chosen in zip((utk_targets, lfw_targets, celeba_targets), sets, rows, strict=True)]
+    index = np.concatenate([np.stack([np.full_like(chosen, which), chosen], 1) for which, chosen in enumerate(rows)])
+    together = np.concatenate(targets)
+    together[:, FEATURE_ROW] = np.arange(len(together))
+    bank = np.concatenate([features(sources, name)[chosen] for name, chosen in zip(SETS, rows, strict=True)])
     recipe = Recipe("demographics", 0 if options.export_only else options.epochs, options.samples_per_epoch)
-    crops = Crops([utk.crops, lfw.crops], index, np.concatenate([targets_utk, targets_lfw]), Jitter(VIEW), recipe.seed)
-    validate = validator(utk, np.nonzero(utk_ok & aside)[0], options.device)
+    crops = Crops([data.crops for data in sets], index, together, Jitter(VIEW), recipe.seed)
+    validate = validator(utk, np.nonzero((utk.column("split") == "train") & utk.found & aside)[0], options.device)
     net = train(
         recipe,
-        Demographics(),
+        started_from(Demographics(), options.initial),
         VIEW,
         crops,
-        sampling_weights(targets_utk, targets_lfw),
-        loss,
+        sampling_weights(*targets),
+        Loss(bank),
         validate,  # type: ignore[arg-type]
         options.output,
         options.device,
         options.workers,
     )
-    example = plain(utk.crops, utk_rows[:2]).numpy()
+    example = plain(utk.crops, rows[0][:2]).numpy()
     export(Served(net), "face_demographics", example, "FACE_CROPS", ["AGE", "GENDER", "RACE"], 0.02)  # type: ignore[arg-type]
 
 

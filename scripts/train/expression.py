@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scripts.train.attribute_net import Trunk, View, look
-from scripts.train.attribute_training import Recipe, held_out, train
+from scripts.train.attribute_training import Recipe, held_out, started_from, train
 from scripts.train.command import common_arguments, sources_from
 from scripts.train.crop_batches import Crops, Jitter, plain
 from scripts.train.export import export
@@ -83,6 +84,7 @@ def main() -> None:
     common_arguments(parser)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--samples-per-epoch", type=int, default=20_000)
+    parser.add_argument("--initial", type=Path, help="checkpoint of an earlier training to start from")
     parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()
     sources = sources_from(options)
@@ -113,7 +115,18 @@ def main() -> None:
             "worst": round(min(recalls), 3),
         }
 
-    net = train(recipe, Expression(), VIEW, crops, weights, loss, validate, options.output, options.device, options.workers)
+    net = train(
+        recipe,
+        started_from(Expression(), options.initial),
+        VIEW,
+        crops,
+        weights,
+        loss,
+        validate,
+        options.output,
+        options.device,
+        options.workers,
+    )
     export(Served(net), "face_expression", plain(fer.crops, valid[:2]).numpy(), "FACE_CROPS", ["EMOTION"], 0.01)  # type: ignore[arg-type]
 
 

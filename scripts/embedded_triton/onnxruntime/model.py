@@ -1,7 +1,9 @@
 """Triton backend `onnxruntime`, as a Python-based backend.
 
 Triton's own C++ backend of this name is not on PyPI. This one takes the same config.pbtxt: batched and non-batched models,
-dynamic shapes, `model_warmup`, and the parameters `intra_op_thread_count` and `cudnn_conv_algo_search`.
+dynamic shapes, `model_warmup`, and the parameters `intra_op_thread_count` and `cudnn_conv_algo_search`. One parameter is its own: the
+process of a model with `niceness` yields the processor by that much. The attribute models do, so that when every core is busy
+faces wait for them together and run as a batch, and nothing waits when it need not (which a queue delay cannot do).
 
 Environment (set by scripts/serve): VULTUS_DEVICE = auto | cpu | gpu; VULTUS_ORT_THREADS = threads per model, over the config's.
 """
@@ -30,6 +32,7 @@ class TritonPythonModel:
         options.intra_op_num_threads = int(os.environ.get("VULTUS_ORT_THREADS") or parameters.get("intra_op_thread_count", 1))
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        os.nice(int(parameters.get("niceness", 0)))  # before the session's threads start
         providers = _providers(args, parameters)
         self._session = ort.InferenceSession(str(path), options, providers=providers)
         _check_provider(self._session, providers)

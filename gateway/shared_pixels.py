@@ -1,0 +1,169 @@
+"""Pixels for a Triton on the same machine: in shared memory instead of in the message, which saves four copies of the picture.
+
+A region is registered with Triton when it is made and its name is taken back at once, so nothing is left in /dev/shm whatever becomes
+of this process. A Triton that cannot open a region (another machine, another container) says so once; from then on pixels go in
+the message. A restarted Triton does not know the old regions: new ones are made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import os
+import threading
+import time
+import uuid
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+
+import numpy as np
+import tritonclient.grpc as triton
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException
+
+log = logging.getLogger("vultus.shared_pixels")
+
+SMALLEST_BYTES, LARGEST_BYTES = 2**20, 2**25
+# A process keeps no more than this; beyond it pictures go in the message.
+MOST_BYTES = 2**28
+# After a failed call Triton may still be reading: the region rests before another picture is written into it.
+REST_S = 60.0
+REGISTER_TIMEOUT_S = 2.0
+
+
+class Region:
+    """A block of memory that Triton reads under `name`."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.name = size, f"{_own_prefix()}{uuid.uuid4().hex[:12]}"
+        self._memory = SharedMemory(self.name, create=True, size=size)
+        self.free_from_s = 0.0
+
+    def offer(self, client: triton.InferenceServerClient) -> None:
+        """Let Triton open it. Raises InferenceServerException."""
+        try:
+            client.register_system_shared_memory(self.name, f"/{self.name}", self.size, client_timeout=REGISTER_TIMEOUT_S)
+        finally:
+            self._memory.unlink()
+
+    def write(self, pixels: NDArray[np.uint8]) -> None:
+        """Copy `pixels` to its start."""
+        np.ndarray(pixels.shape, np.uint8, self._memory.buf)[:] = pixels
+
+    def close(self) -> None:
+        """Give the memory back to the system."""
+        self._memory.close()
+
+
+class SharedPixels:
+    """The regions of one process. Thread-safe; a region serves one call at a time."""
+
+    def __init__(self, address: str, wanted: bool = True) -> None:
+        self._usable = wanted and is_local(address)
+        self._lock = threading.Lock()
+        self._free: list[Region] = []
+        self._bytes = 0
+        self._swept = False
+
+    def place(self, client: triton.InferenceServerClient, pixels: NDArray[np.uint8]) -> Region | None:
+        """A region that holds `pixels` and that Triton knows; None when they have to go in the message."""
+        if not self._usable or pixels.nbytes > LARGEST_BYTES:
+            return None
+        region = self._taken(pixels.nbytes) or self._made(client, pixels.nbytes)
+        if region:
+            region.write(pixels)
+        return region
+
+    def give_back(self, region: Region, settled: bool) -> None:
+        """After the call. `settled`: Triton has answered, so it does not read any more."""
+        region.free_from_s = 0.0 if settled else time.monotonic() + REST_S
+        with self._lock:
+            self._free.append(region)
+
+    def forgotten(self, client: triton.InferenceServerClient, region: Region) -> bool:
+        """Whether Triton does not know the region (it was started anew); then it is thrown away. Raises InferenceServerException."""
+        known = client.get_system_shared_memory_status(client_timeout=REGISTER_TIMEOUT_S).regions
+        if region.name in known:
+            return False
+        self._drop(region)
+        return True
+
+    def _taken(self, size: int) -> Region | None:
+        now = time.monotonic()
+        with self._lock:
+            fitting = [region for region in self._free if region.size >= size and region.free_from_s <= now]
+            if not fitting:
+                return None
+            smallest = min(fitting, key=lambda region: region.size)
+            self._free.remove(smallest)
+            return smallest
+
+    def _made(self, client: triton.InferenceServerClient, wanted: int) -> Region | None:
+        size = 1 << (max(wanted, SMALLEST_BYTES) - 1).bit_length()
+        with self._lock:
+            if self._bytes + size > MOST_BYTES:
+                return None
+            self._bytes += size
+            first, self._swept = not self._swept, True
+        region = self._offered(client, size, first)
+        if region is None:
+            with self._lock:
+                self._bytes -= size
+        return region
+
+    def _offered(self, client: triton.InferenceServerClient, size: int, first: bool) -> Region | None:
+        try:
+            region = Region(size)
+        except OSError:
+            self._never_again()
+            return None
+        try:
+            if first:
+                _forget_the_dead(client)
+            region.offer(client)
+        except InferenceServerException as problem:
+            region.close()
+            if problem.status() not in ("StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED"):  # which the call itself will find out
+                self._never_again()
+            return None
+        return region
+
+    def _never_again(self) -> None:
+        self._usable = False
+        log.warning("Triton and this process have no shared memory in common: pixels go in the message")
+
+    def _drop(self, region: Region) -> None:
+        with self._lock:
+            self._bytes -= region.size
+        region.close()
+
+
+def is_local(address: str) -> bool:
+    """Whether a gRPC address is this machine's loopback."""
+    host = address.rsplit(":", 1)[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _own_prefix(pid: int | None = None) -> str:
+    """Names say whose they are: the process, and the process namespace in which that number means something."""
+    return f"vultus-{_namespace()}-{pid or os.getpid()}-"
+
+
+def _namespace() -> int:
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return 0
+
+
+def _forget_the_dead(client: triton.InferenceServerClient) -> None:
+    """Regions that processes which were killed left mapped in Triton."""
+    mine = f"vultus-{_namespace()}-"
+    for name in client.get_system_shared_memory_status(client_timeout=REGISTER_TIMEOUT_S).regions:
+        if name.startswith(mine) and not Path(f"/proc/{name.removeprefix(mine).split('-')[0]}").exists():
+            with contextlib.suppress(InferenceServerException):
+                client.unregister_system_shared_memory(name, client_timeout=REGISTER_TIMEOUT_S)

@@ -1,0 +1,66 @@
+"""When pixels do not go through shared memory. The working case is in tests/integration."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from gateway.shared_pixels import LARGEST_BYTES, MOST_BYTES, SharedPixels, is_local
+
+PIXELS = np.zeros((4, 4, 3), np.uint8)
+
+
+class Server:
+    """Answers registrations as told."""
+
+    regions: tuple[str, ...] = ()
+
+    def __init__(self, status: str | None = None) -> None:
+        self.status, self.asked = status, 0
+
+    def get_system_shared_memory_status(self, **_: float) -> Server:
+        return self
+
+    def register_system_shared_memory(self, *_: object, **__: float) -> None:
+        self.asked += 1
+        if self.status:
+            raise InferenceServerException("no", self.status)
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [("127.0.0.1:8001", True), ("localhost:8001", True), ("[::1]:8001", True), ("triton:8001", False), ("10.0.0.7:8001", False)],
+)
+def test_only_a_server_on_this_machine(address: str, local: bool) -> None:
+    assert is_local(address) is local
+    server = Server()
+    assert bool(SharedPixels(address).place(server, PIXELS)) is local
+    assert server.asked == local
+
+
+def test_it_can_be_switched_off() -> None:
+    server = Server()
+    assert SharedPixels("127.0.0.1:1", wanted=False).place(server, PIXELS) is None
+    assert server.asked == 0
+
+
+def test_a_server_that_cannot_open_it_is_not_asked_again() -> None:
+    server, shared = Server("StatusCode.INTERNAL"), SharedPixels("127.0.0.1:1")
+    assert [shared.place(server, PIXELS) for _ in range(3)] == [None, None, None]
+    assert server.asked == 1
+
+
+def test_a_server_that_is_away_is_asked_again() -> None:
+    server, shared = Server("StatusCode.UNAVAILABLE"), SharedPixels("127.0.0.1:1")
+    assert shared.place(server, PIXELS) is None
+    server.status = None
+    assert shared.place(server, PIXELS)
+
+
+def test_memory_is_bounded() -> None:
+    server, shared = Server(), SharedPixels("127.0.0.1:1")
+    large = np.zeros((1, 1, LARGEST_BYTES), np.uint8)
+    taken = [shared.place(server, large) for _ in range(MOST_BYTES // LARGEST_BYTES + 1)]
+    assert [bool(region) for region in taken] == [True] * (MOST_BYTES // LARGEST_BYTES) + [False]
+    assert SharedPixels("127.0.0.1:1").place(server, np.zeros((1, 1, LARGEST_BYTES + 1), np.uint8)) is None

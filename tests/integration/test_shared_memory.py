@@ -1,0 +1,111 @@
+"""Pixels in shared memory reach the real Triton, and nothing of it is left behind or mixed up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import tritonclient.grpc as grpc
+from numpy.typing import NDArray
+
+from gateway.shared_pixels import SharedPixels
+from gateway.triton import TritonClient
+from tests.served import Served
+
+OUTPUTS = ("NUM_FACES", "BOXES", "SCORES", "KEYPOINTS", "AGE")
+
+
+@pytest.fixture
+def server(served: Served) -> Iterator[grpc.InferenceServerClient]:
+    with grpc.InferenceServerClient(served.triton) as client:
+        yield client
+
+
+def regions(server: grpc.InferenceServerClient) -> set[str]:
+    return {name for name in server.get_system_shared_memory_status().regions if f"-{os.getpid()}-" in name}
+
+
+def test_same_answer_as_in_the_message(served: Served, server: grpc.InferenceServerClient, astronaut_pixels: NDArray[np.uint8]) -> None:
+    before = regions(server)
+    shared, plain = (TritonClient(served.triton, 30, shared_memory=on).infer(astronaut_pixels, OUTPUTS) for on in (True, False))
+    assert len(regions(server) - before) == 1
+    assert shared["NUM_FACES"][0] == 1
+    for name in OUTPUTS:
+        np.testing.assert_array_equal(shared[name], plain[name])
+
+
+def test_the_name_is_taken_back_at_once(served: Served, astronaut_pixels: NDArray[np.uint8]) -> None:
+    TritonClient(served.triton, 30).infer(astronaut_pixels, OUTPUTS)
+    assert not [file for file in Path("/dev/shm").iterdir() if f"-{os.getpid()}-" in file.name]  # noqa: S108
+
+
+def test_threads_get_their_own_answers(served: Served, astronaut_pixels: NDArray[np.uint8]) -> None:
+    """Pictures of different sizes, each with the face elsewhere, through one client and its few regions."""
+    client = TritonClient(served.triton, 60)
+
+    def found(shift: int) -> float:
+        canvas = np.full((512, 512 + 300, 3), 128, np.uint8)[:, : 512 + shift]
+        canvas[:, shift:] = astronaut_pixels
+        return float(client.infer(canvas, OUTPUTS)["BOXES"][0, 0]) - shift
+
+    shifts = [20 * (i % 15) for i in range(60)]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(abs(x - 180) < 12 for x in pool.map(found, shifts))
+
+
+def test_regions_that_the_server_forgot_are_made_anew(
+    served: Served, server: grpc.InferenceServerClient, astronaut_pixels: NDArray[np.uint8]
+) -> None:
+    client = TritonClient(served.triton, 30)
+    before = regions(server)
+    client.infer(astronaut_pixels, OUTPUTS)
+    (mine,) = regions(server) - before
+    server.unregister_system_shared_memory(mine)  # what a restarted server looks like
+    assert client.infer(astronaut_pixels, OUTPUTS)["NUM_FACES"][0] == 1
+    assert mine not in regions(server)
+
+
+def test_what_a_dead_process_left_is_forgotten(
+    served: Served, server: grpc.InferenceServerClient, astronaut_pixels: NDArray[np.uint8]
+) -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    namespace = Path("/proc/self/ns/pid").stat().st_ino
+    name = f"vultus-{namespace}-{child}-abc"
+    block = Path("/dev/shm") / name  # noqa: S108
+    block.write_bytes(b"\0" * 4096)
+    server.register_system_shared_memory(name, f"/{name}", 4096)
+    block.unlink()
+    TritonClient(served.triton, 30).infer(astronaut_pixels, OUTPUTS)
+    assert name not in server.get_system_shared_memory_status().regions
+
+
+def test_a_failed_call_lets_its_region_rest(server: grpc.InferenceServerClient, served: Served) -> None:
+    shared = SharedPixels(served.triton)
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    first = shared.place(server, pixels)
+    assert first
+    shared.give_back(first, settled=False)
+    second = shared.place(server, pixels)
+    assert second
+    assert second.name != first.name
+    shared.give_back(second, settled=True)
+    assert shared.place(server, pixels) is second
+
+
+def test_attribute_models_yield_to_what_feeds_them(served: Served) -> None:
+    niceness = {}
+    for process in psutil.Process(served.process.pid).children(recursive=True):
+        command = " ".join(process.cmdline())
+        for model in ("face_detector", "face_align", "face_expression"):
+            if "triton_python_backend_stub" in command and model in command:
+                niceness[model] = process.nice()
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert niceness == {"face_detector": own, "face_align": own, "face_expression": min(19, own + 10)}
