@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
-from scripts.benchmarking import report
+from scripts.benchmarking import levers, report
 from scripts.benchmarking.measure import REST, Bench, stages
-from scripts.benchmarking.pictures import cases
+from scripts.benchmarking.pictures import cases, crowds, sizes
 from scripts.benchmarking.server import serving
 
 MAIN_CASE = "1 face 1280x720"
@@ -71,8 +71,13 @@ def _measure(options: argparse.Namespace, seconds: float, rounds: int) -> dict[s
         sustained = next(r["images_per_s"] for r in side_by_side[MAIN_CASE] if r["target"] == REST and r["clients"] == options.clients)
         if not options.quick:
             results["growth"] = bench.growth(pictures[MAIN_CASE], (1, 2, 4, 8, 16, 32, 64, 128, 256))
+            results["sizes"] = bench.against(sizes(), options.clients)
+            results["crowds"] = bench.against(crowds(), options.clients)
         results["arrivals"] = bench.arrivals(pictures[MAIN_CASE], (0.5, 0.9) if options.quick else (0.25, 0.5, 0.75, 0.9, 1.5), sustained)
         results["memory_mb"] = memory | {"end": server.memory_mb()}
+        if not options.quick and options.device == "cpu":
+            compared = {name: pictures[name] for name in (MAIN_CASE, "1 face 4000x3000")}
+            results["levers"] = levers.compare(compared, options.clients, seconds, rounds, bar.set_description)
     return results
 
 

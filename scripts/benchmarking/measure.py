@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,6 +94,19 @@ class Bench:
                 self._one(series[name], over_http(self._server.base, path, body, kind), clients, keep=number >= 0)
         return [one.row() for one in series.values()]
 
+    def against(self, cases: Sequence[Case], clients: int) -> list[dict[str, Any]]:
+        """/v1 on picture after picture: what size and faces cost."""
+        rows = []
+        for case in cases:
+            path, body, kind = routes(case)["v1"]
+            for count in (1, clients):
+                series = Series(REST, case.name, case.faces, count)
+                for number in range(-1, self._rounds - 1):
+                    self._progress(f"{case.name}: {count} clients, round {number + 1}")
+                    self._one(series, over_http(self._server.base, path, body, kind), count, keep=number >= 0)
+                rows.append(series.row())
+        return rows
+
     def growth(self, case: Case, clients: tuple[int, ...]) -> list[dict[str, Any]]:
         """/v1 with ever more clients."""
         rows = []
@@ -127,7 +140,7 @@ class Bench:
         return rows
 
     def _one(self, series: Series, make: Callable[[], Call], clients: int, keep: bool) -> None:
-        with self._counted(series) as count:
+        with counted(self._server, series) as count:
             run = closed_loop(make, clients, self._seconds if keep else min(self._seconds, 2.0))
             count(run)
         if keep:
@@ -135,23 +148,24 @@ class Bench:
         else:
             series.cpu_ms.clear()
 
-    @contextmanager
-    def _counted(self, series: Series) -> Iterator[Callable[[Run], None]]:
-        """What the servers spent for a run: processor time, batches, time in queues and models."""
-        before, cpu = self._server.counts(), self._server.cpu_s()
 
-        def count(run: Run) -> None:
-            answers = len(run.latencies_ms)
-            if series.target == LOOP or not answers:
-                return
-            series.cpu_ms.append((self._server.cpu_s() - cpu) * 1e3 / answers)
-            spent = {name: now.since(before[name]) for name, now in self._server.counts().items()}
-            series.batches = {name: round(one.average_batch, 2) for name, one in spent.items() if one.executions}
-            series.shares_ms = {
-                name: round((one.queue_ms + one.compute_ms) / answers, 2) for name, one in spent.items() if one.executions
-            } | {"queues": round(sum(one.queue_ms for one in spent.values()) / answers, 2)}
+@contextmanager
+def counted(server: Server, series: Series) -> Iterator[Callable[[Run], None]]:
+    """What the servers spent for a run: processor time, batches, time in queues and models."""
+    before, cpu = server.counts(), server.cpu_s()
 
-        yield count
+    def count(run: Run) -> None:
+        answers = len(run.latencies_ms)
+        if series.target == LOOP or not answers:
+            return
+        series.cpu_ms.append((server.cpu_s() - cpu) * 1e3 / answers)
+        spent = {name: now.since(before[name]) for name, now in server.counts().items()}
+        series.batches = {name: round(one.average_batch, 2) for name, one in spent.items() if one.executions}
+        series.shares_ms = {name: round((one.queue_ms + one.compute_ms) / answers, 2) for name, one in spent.items() if one.executions} | {
+            "queues": round(sum(one.queue_ms for one in spent.values()) / answers, 2)
+        }
+
+    yield count
 
 
 def stages(server: Server, case: Case, calls: int = 20) -> dict[str, float]:

@@ -44,6 +44,16 @@ def cases() -> dict[str, Case]:
     return {name: case(name, *layout) for name, layout in layouts.items()}
 
 
+def sizes() -> list[Case]:
+    """One face, a quarter of the height, at growing sizes."""
+    return [case(f"{w}x{h}", w, h, 1, round(h * 0.36)) for w, h in ((320, 240), (640, 480), (1280, 960), (2560, 1920), (5120, 3840))]
+
+
+def crowds() -> list[Case]:
+    """1920x1080 with more and more faces."""
+    return [case(f"{count} faces", 1920, 1080, count, 180) for count in (0, 1, 2, 5, 10, 20, 40)]
+
+
 def case(name: str, width: int, height: int, faces: int, head_px: int) -> Case:
     """`faces` heads of `head_px` in rows on soft ground with a little noise."""
     rng = np.random.default_rng(width + faces)

@@ -18,6 +18,16 @@ COLUMNS = (
     ("cpu_ms_per_image", "CPU ms/image"),
     ("errors", "errors"),
 )
+LEVER_COLUMNS = (
+    ("lever", "otherwise"),
+    ("images_per_s", "images/s"),
+    ("spread", "+-"),
+    ("p95_ms", "p95 ms"),
+    ("alone_p50_ms", "p50 ms of one client"),
+    ("batch", "batch"),
+    ("refused", "503"),
+    ("errors", "errors"),
+)
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -35,6 +45,17 @@ def markdown(results: dict[str, Any]) -> str:
         parts += ["## Every route, upload included", _table(COLUMNS, results["routes"])]
     if results.get("growth"):
         parts += ["## More and more clients", _table(COLUMNS, results["growth"])]
+    for key, title in (("sizes", "Larger pictures, one face"), ("crowds", "More faces, 1920x1080")):
+        if results.get(key):
+            parts += [f"## {title}", _table((("case", "picture"), *COLUMNS[1:]), results[key])]
+    if results.get("levers"):
+        parts += [
+            "## What each choice brings",
+            f"Servers that differ from the one that is served in one thing, in turns: {results['clients']} clients, then one. `batch` is of "
+            "`face_demographics`.",
+        ]
+        for case, rows in results["levers"].items():
+            parts += [f"### {case}", _table(LEVER_COLUMNS, rows)]
     if results.get("arrivals"):
         names = ("arrivals_per_s", "answered_per_s", "p50_ms", "p95_ms", "p99_ms", "refused", "refused_p95_ms", "errors")
         parts += ["## Fixed arrival rates (open loop)", _table([(name, name.replace("_", " ")) for name in names], results["arrivals"])]
@@ -98,6 +119,18 @@ def plots(results: dict[str, Any], folder: Path) -> list[Path]:
         right.set(xlabel="clients", ylabel="ms", xscale="log", yscale="log")
         right.legend()
         drawn.append(_save(figure, folder / "clients.png"))
+    if results.get("sizes"):
+        figure, panels = plt.subplots(1, 2, figsize=(10, 4))
+        for axes, key, label in zip(panels, ("sizes", "crowds"), ("megapixels", "faces"), strict=True):
+            rows = results[key]
+            for count in sorted({row["clients"] for row in rows}):
+                chosen = [row for row in rows if row["clients"] == count]
+                axes.plot(
+                    [_amount(row["case"]) for row in chosen], [row["images_per_s"] for row in chosen], marker="o", label=f"{count} clients"
+                )
+            axes.set(xlabel=label, ylabel="images/s", ylim=(0, None))
+            axes.legend()
+        drawn.append(_save(figure, folder / "growth.png"))
     figure, axes = plt.subplots(figsize=(9, 4))
     names = list(results["side_by_side"])
     targets = [row["target"] for row in results["side_by_side"][names[0]] if row["clients"] != 1 or row["target"] == "plain loop"]
@@ -114,6 +147,12 @@ def plots(results: dict[str, Any], folder: Path) -> list[Path]:
     axes.legend()
     drawn.append(_save(figure, folder / "cases.png"))
     return drawn
+
+
+def _amount(case: str) -> float:
+    """Megapixels of "640x480", faces of "5 faces"."""
+    width, _, height = case.partition("x")
+    return int(width) * int(height) / 1e6 if height else float(case.split()[0])
 
 
 def _save(figure: Any, path: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -94,10 +95,11 @@ class Server:
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[Server]:
+def serving(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[Server]:
     """Start, wait until both answer, stop. Raises RuntimeError with the output when it does not start."""
     command = [sys.executable, "-m", "scripts.serving", *FREE_PORTS, *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    surroundings = {**os.environ, **(environment or {})}
+    process = subprocess.Popen(command, cwd=ROOT, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines: list[str] = []
 
     def read() -> None:
