@@ -72,7 +72,7 @@ class TritonClient:
             answer = client.infer(ENSEMBLE, [tensor], outputs=wanted, client_timeout=self._deadline_s)
             settled = True
         except InferenceServerException as problem:
-            settled = problem.status() == "StatusCode.INVALID_ARGUMENT"
+            settled = problem.status() == "StatusCode.NOT_FOUND"  # also what it says of a region that it does not know
             if settled and self._shared.forgotten(client, region):
                 region = None
                 return self._answer(image, wanted)

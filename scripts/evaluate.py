@@ -1,7 +1,7 @@
 """Measure the committed models on `eval` rows: python -m scripts.evaluate --help.
 
 Needs clones, manifests and teachers (scripts/train/README.md) and the packages of the extra `train`. With --record the figures go
-into results.json beside each model.toml, from where GET /v1/attributes and the model cards take them.
+into results.json beside each model.toml, from where GET /v1/attributes and the model cards take them. Plots go into --output.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scripts.evaluation import plots
 from scripts.evaluation.appearance import beauty, quality
 from scripts.evaluation.attributes import demographics, expression
 from scripts.evaluation.detection import detector
@@ -40,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
     parser.add_argument("models", nargs="*", help=f"default: all of {', '.join(SUITES)}")
+    parser.add_argument("--all", action="store_true", help="all models, which is also what naming none does")
     parser.add_argument("--record", action="store_true", help="write results.json into the model repository")
     options = parser.parse_args()
     pipeline = DirectPipeline()
@@ -48,6 +50,7 @@ def main() -> None:
         results = SUITES[name](sources_from(options), pipeline)
         folder: Path = REPOSITORY / name if options.record else options.output
         (folder / ("results.json" if options.record else f"{name}.json")).write_text(json.dumps(results, indent=1) + "\n")
+        plots.draw(name, results, options.output)
         for tensor, figures in results.items():
             sys.stdout.write(f"{name} {tensor}: {figures['summary']}\n")
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from scripts.evaluation.statistics import interval, mean_of, text
+from scripts.evaluation.stability import stability
+from scripts.evaluation.statistics import calibration_error, interval, mean_of, text
 from scripts.pipeline import DirectPipeline
 from scripts.train.repositories import Sources, decode
 
@@ -82,15 +83,18 @@ def demographics(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
     lfw = analyse(pipeline, stream, ("GENDER",), lfw_total, "LFW eval")
     age = _age(utk)
     gender, race = _gender(utk, lfw), _race(utk)
+    steady = stability(sources, pipeline, ("AGE", "GENDER"))
     return {
         "AGE": {
             "summary": f"mean absolute error {text(age['all'], 2)} years on UTKFace eval, n = {len(utk.rows)}, {utk.undetected} undetected",
             **age,
+            **steady["AGE"],
         },
         "GENDER": {
             "summary": f"accuracy {text(gender['adults'])} on adults of UTKFace eval, {text(gender['lfw'])} on LFW eval (n = {len(lfw.rows)}); "
             f"{text(gender['under_10'])} on children under ten",
             **gender,
+            **steady["GENDER"],
         },
         "RACE": {
             "summary": f"mean recall {text(race['mean_recall'])} over five classes of UTKFace eval (the fifth is divided, see the card)",
@@ -124,9 +128,11 @@ def _gender(utk: Answers, lfw: Answers) -> dict[str, Any]:
     slices |= {race: (utk.column("race") == race) & (age >= 18) for race in RACES}
     known = np.isin(lfw.column("gender"), ["M", "F"])
     lfw_right = (lfw.tensors["GENDER"][:, 0] > 0.5) == (lfw.column("gender") == "M")
-    figures = {name: mean_of(right.astype(float), rows) for name, rows in slices.items()}
+    figures: dict[str, Any] = {name: mean_of(right.astype(float), rows) for name, rows in slices.items()}
     for name, rows in {"lfw": known, "lfw_F": lfw.column("gender") == "F", "lfw_M": lfw.column("gender") == "M"}.items():
         figures[name] = mean_of(lfw_right.astype(float), rows, lfw.column("name"))
+    figures["calibration_error_lfw"] = calibration_error(lfw.tensors["GENDER"].max(1)[known], lfw_right[known])
+    figures["calibration_error_adults"] = calibration_error(utk.tensors["GENDER"].max(1)[age >= 18], right[age >= 18])
     return figures
 
 
@@ -143,6 +149,7 @@ def _race(utk: Answers) -> dict[str, Any]:
     return {
         "mean_recall": interval(mean_recall, np.arange(len(truth))),
         **recalls,
+        "calibration_error": calibration_error(np.concatenate([six[:, :4], six[:, 4:].sum(1, keepdims=True)], 1).max(1), said == truth),
         "confusion": {"labels": RACES, "rows_are_truth": confusion},
     }
 
@@ -169,6 +176,8 @@ def expression(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
             "detected": len(truth),
             "of": total,
             **figures,
+            "calibration_error": calibration_error(fer.tensors["EMOTION"].max(1), said == truth),
+            **stability(sources, pipeline, ("EMOTION",))["EMOTION"],
             "confusion": {"labels": EMOTIONS, "rows_are_truth": confusion},
         }
     }

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from scripts.evaluation.statistics import auc, equal_error_rate, interval, mean_of, text
+from scripts.evaluation.statistics import auc, calibration_error, equal_error_rate, interval, mean_of, text
 from scripts.pipeline import DirectPipeline
 from scripts.train.liveness_crops import SPOOF_SCENES, MiniFasNet
 from scripts.train.repositories import Sources, decode
@@ -49,4 +49,5 @@ def _figures(score: NDArray[np.float64], live: NDArray[np.bool_]) -> dict[str, A
         "eer": interval(lambda index: equal_error_rate(score[index], live[index]), rows),
         "attacks_accepted": mean_of(score >= 0.5, ~live),
         "living_refused": mean_of(score < 0.5, live),
+        "calibration_error": calibration_error(np.where(score >= 0.5, score, 1 - score), (score >= 0.5) == live),
     }

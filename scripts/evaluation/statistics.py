@@ -56,6 +56,13 @@ def equal_error_rate(score: NDArray[Any], positive: NDArray[np.bool_]) -> float:
     return float((refused[best] + accepted[best]) / 2)
 
 
+def calibration_error(probability: NDArray[Any], right: NDArray[np.bool_], bins: int = 10) -> float:
+    """Expected calibration error (Guo et al., 2017): how far stated and true certainty are apart, averaged over equal bins."""
+    place = np.minimum((np.asarray(probability) * bins).astype(int), bins - 1)
+    gaps = [abs(probability[place == b].mean() - right[place == b].mean()) * (place == b).mean() for b in np.unique(place)]
+    return round(float(sum(gaps)), 4)
+
+
 def pearson(said: NDArray[Any], truth: NDArray[Any]) -> float:
     """Linear correlation."""
     return float(np.corrcoef(said, truth)[0, 1])

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from scripts.evaluation import plots
 from scripts.evaluation.detection import match
-from scripts.evaluation.statistics import auc, balanced, equal_error_rate, interval, mean_of, spearman, text
+from scripts.evaluation.statistics import auc, balanced, calibration_error, equal_error_rate, interval, mean_of, spearman, text
+from scripts.pipeline import REPOSITORY
 from scripts.train.decoys import place_decoys
 from scripts.train.detector_pictures import annotated_boxes, intersection_over_union, is_eval
 from scripts.train.face_crops import align, square_crop
@@ -120,3 +125,17 @@ def test_measures_of_two_way_decisions() -> None:
     assert balanced(np.array([True, False, False, False]), truth) == 0.75
     assert spearman(np.array([1, 2, 3, 10]), np.array([1, 4, 9, 11])) == pytest.approx(1)
     assert mean_of(np.array([1.0, 2, 9]), np.array([True, True, False]))["value"] == 1.5
+
+
+def test_calibration_error() -> None:
+    sure = np.full(100, 0.8)
+    assert calibration_error(sure, np.arange(100) < 80) == pytest.approx(0, abs=1e-6)
+    assert calibration_error(sure, np.arange(100) < 50) == pytest.approx(0.3)
+    assert calibration_error(np.array([1.0, 0.55]), np.array([True, True])) == pytest.approx(0.225)
+
+
+@pytest.mark.parametrize("name", ["face_detector", "face_demographics", "face_expression", "face_liveness"])
+def test_recorded_figures_can_be_drawn(name: str, tmp_path: Path) -> None:
+    drawn = plots.draw(name, json.loads((REPOSITORY / name / "results.json").read_text()), tmp_path)
+    assert drawn
+    assert all(cv2.imread(str(path)).shape[1] > 200 for path in drawn)
