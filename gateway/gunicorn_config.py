@@ -6,8 +6,14 @@ from typing import Any
 
 from prometheus_client import multiprocess
 
+from gateway import draining
+from gateway.settings import Settings
+
+_settings = Settings()
+
 worker_class = "gthread"
-threads = 16
+# Those that the gate lets in, and some for probes and refusals.
+threads = _settings.max_present + 4
 timeout = 60
 graceful_timeout = 30
 keepalive = 15
@@ -15,6 +21,11 @@ accesslog = None
 loglevel = "warning"
 limit_request_line = 8190
 limit_request_fields = 64
+
+
+def when_ready(server: Any) -> None:
+    """On SIGTERM readiness drops first, the port closes later."""
+    draining.announce_before_stopping(server, _settings.drain_notice_s)
 
 
 def child_exit(server: Any, worker: Any) -> None:
