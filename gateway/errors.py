@@ -14,6 +14,7 @@
     |   +-- QuotaExceeded           429     the key's calls of this month are used up
     |   +-- UnknownPath             404     routing: no such path
     |   +-- MethodNotAllowed        405     routing: not with this method
+    |   +-- UploadTooSlow           408     the body did not arrive in time
     |   +-- BodyTooLarge            413     more bytes than are read
     |   +-- ImageTooLarge           413     more pixels than are decoded
     |   +-- UnrecognisedImage       415     bytes of no known image format
@@ -133,6 +134,12 @@ class MethodNotAllowed(RequestError):
     """Routing: not with this method."""
 
     status, code, title = 405, "method_not_allowed", "This path does not take this method."
+
+
+class UploadTooSlow(RequestError):
+    """The body did not arrive in time."""
+
+    status, code, title = 408, "upload_too_slow", "The request took too long to arrive."
 
 
 class BodyTooLarge(RequestError):

@@ -1,4 +1,4 @@
-"""What happens to every request for an analysis before its view runs: a place at the gate, a deadline, the body."""
+"""What happens to every request for an analysis before its view runs: a place at the gate, the body, a deadline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextvars import Token
 
 from flask import Flask, g, request
 
-from gateway import metrics
+from gateway import body, metrics
 from gateway.call import CURRENT, Call
 from gateway.errors import InvalidParameter
 from gateway.gate import Gate
@@ -28,12 +28,13 @@ def install(app: Flask, settings: Settings) -> None:
             return
         places = g.places = ExitStack()
         places.enter_context(gate.present())
-        call = Call(time.monotonic() + timeout_s(settings.deadline_s), request.environ.get("gunicorn.socket"))
+        allowed_s = timeout_s(settings.deadline_s)
+        started = time.perf_counter()
+        body.read(settings.upload_s)
+        metrics.STAGE.labels("read").observe(time.perf_counter() - started)
+        call = Call(time.monotonic() + allowed_s, request.environ.get("gunicorn.socket"))
         token: Token[Call | None] = CURRENT.set(call)
         places.callback(CURRENT.reset, token)
-        started = time.perf_counter()
-        request.get_data()  # kept by the request, so that views and form parsing find it
-        metrics.STAGE.labels("read").observe(time.perf_counter() - started)
         places.enter_context(gate.working())
 
     @app.teardown_request

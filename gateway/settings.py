@@ -16,7 +16,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VULTUS_", frozen=True, extra="forbid")
 
     triton: str = Field("127.0.0.1:8001", description="gRPC target of Triton: HOST:PORT, or dns:///NAME:PORT for several.")
-    deadline_s: float = Field(9.0, gt=0, description="Longest time until a request is answered, seconds; callers may ask for less.")
+    deadline_s: float = Field(
+        9.0, gt=0, description="Longest time from a request's arrival to its answer, seconds; callers may ask for less."
+    )
+    upload_s: float = Field(30.0, gt=0, description="Longest time that a request's body may take to arrive, seconds.")
     max_in_flight: int = Field(16, gt=0, description="Requests that one process decodes and analyses at once.")
     max_present: int = Field(24, gt=0, description="Requests in one process, those that upload or wait included; more are refused at once.")
     max_wait_s: float = Field(0.02, ge=0, description="Longest wait for one of the places at work, seconds; then 503.")

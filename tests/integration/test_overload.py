@@ -151,6 +151,15 @@ def accepts(served: Served) -> bool:
     return True
 
 
+def test_an_upload_that_never_ends_is_ended(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VULTUS_UPLOAD_S", "0.5")
+    with gunicorn(served.triton, tmp_path) as gateway, upload(gateway, 1000) as slow:
+        slow.sendall(b"x" * 10)
+        with slow.makefile("rb") as answer:
+            assert answer.readline().startswith(b"HTTP/1.1 408")
+            assert b"upload_too_slow" in answer.read()
+
+
 @pytest.mark.parametrize("way", [gunicorn, supervised])
 def test_stopping_loses_no_request(served: Served, astronaut: bytes, tmp_path: Path, way: object) -> None:
     """Readiness drops first, requests are still answered, the port closes last, and what was under way gets its 200."""
