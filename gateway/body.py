@@ -33,3 +33,5 @@ def read(longest_s: float) -> None:
         raise
     finally:
         timer.cancel()
+    if late.is_set():  # gunicorn may also give what there is
+        raise UploadTooSlow

@@ -37,3 +37,30 @@ def announce_before_stopping(server: Any, notice_s: float) -> None:
         timer.start()
 
     signal.signal(signal.SIGTERM, announce)
+
+
+def close_port_when_stopping(worker: Any) -> None:
+    """Make a gunicorn thread worker, once it stops, take what has connected so far and then close its copy of the listening socket.
+
+    By itself it keeps the socket open until its last request is done: callers that connect meanwhile would wait and then be cut off.
+    """
+    toggle = getattr(worker, "set_accept_enabled", None)
+    if toggle is None:  # gunicorn before 24 closes it by itself
+        return
+
+    def toggled(enabled: bool) -> None:
+        toggle(enabled)
+        if not enabled and not worker.alive:
+            for listener in worker.sockets:
+                _take_all(worker, listener)
+                listener.close()
+
+    worker.set_accept_enabled = toggled
+
+
+def _take_all(worker: Any, listener: Any) -> None:
+    """Accept until nobody is waiting; the worker's own method swallows that nobody is."""
+    before = -1
+    while worker.nr_conns != before:
+        before = worker.nr_conns
+        worker.accept(listener)

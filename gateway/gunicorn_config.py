@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from prometheus_client import multiprocess
@@ -28,6 +29,12 @@ def when_ready(server: Any) -> None:
     draining.announce_before_stopping(server, _settings.drain_notice_s)
 
 
+def post_worker_init(worker: Any) -> None:
+    """A stopping worker closes the port before it finishes its requests."""
+    draining.close_port_when_stopping(worker)
+
+
 def child_exit(server: Any, worker: Any) -> None:
-    """Fold a dead worker's gauges."""
-    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    """Fold a dead worker's gauges, where workers share metrics."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

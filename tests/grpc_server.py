@@ -14,6 +14,8 @@ import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.analyzer import GEOMETRY
+from gateway.models import read_config
+from gateway.settings import REPOSITORY
 
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "nobody here")
 
@@ -46,6 +48,9 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def ServerReady(self, request: Any, context: grpc.ServicerContext) -> Any:
         return service_pb2.ServerReadyResponse(ready=True)
+
+    def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return service_pb2.ModelConfigResponse(config=read_config(REPOSITORY / request.name))
 
     def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:
         return service_pb2.ModelReadyResponse(ready=True)

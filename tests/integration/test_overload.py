@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
-import pytest
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
@@ -26,8 +18,9 @@ from tritonclient.utils import InferenceServerException
 from gateway.errors import UpstreamOverloaded, UpstreamTimeout
 from gateway.triton import as_gateway_error
 from tests.collector import collecting
+from tests.gateway.test_stopping import plain_get, supervised, upload
 from tests.integration.test_serving import children, command_of
-from tests.served import FREE_PORTS, ROOT, Served, start, stop
+from tests.served import FREE_PORTS, Served, start, stop
 
 
 def flood(address: str, pixels: NDArray[np.uint8], count: int, timeout_us: int | None = None) -> list[InferenceServerException | None]:
@@ -71,30 +64,10 @@ def value_of(served: Served, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
 
 
-def plain_get(served: Served, path: str) -> tuple[int, str]:
-    where = urlsplit(served.base)
-    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    finally:
-        connection.close()
-
-
-def upload(served: Served, length: int) -> socket.socket:
-    """A connection on which a picture of `length` bytes has been announced."""
-    where = urlsplit(served.base)
-    connection = socket.create_connection((where.hostname or "", where.port or 0), timeout=30)
-    head = f"POST /v1/analyze HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\n\r\n"
-    connection.sendall(head.encode())
-    return connection
-
-
 def test_work_is_cancelled_when_callers_hang_up(served: Served, astronaut: bytes) -> None:
     """Eight callers send a picture and leave: what has not begun in Triton is not done."""
     before, gone = served.statistics(), value_of(served, 'vultus_rejected_total{reason="caller_gone"}')
-    callers = [upload(served, len(astronaut)) for _ in range(8)]
+    callers = [upload(served, len(astronaut), "age") for _ in range(8)]
     for caller in callers:
         caller.sendall(astronaut)
     while served.statistics()["face_prepare"][0] == before["face_prepare"][0]:
@@ -108,81 +81,6 @@ def test_work_is_cancelled_when_callers_hang_up(served: Served, astronaut: bytes
     time.sleep(0.5)
     assert value_of(served, 'vultus_rejected_total{reason="caller_gone"}') > gone
     assert served.statistics()["face_demographics"][0] < before["face_demographics"][0] + 8
-
-
-@contextmanager
-def gunicorn(triton_address: str, folder: Path) -> Iterator[Served]:
-    """The gateway under plain gunicorn, as in a container."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:gateway.gunicorn_config", "--bind", f"127.0.0.1:{port}"]
-    environment = {**os.environ, "VULTUS_TRITON": triton_address, "VULTUS_KEYS_URL": f"sqlite:///{folder}/keys.sqlite"}
-    process = subprocess.Popen([*command, "gateway.app:create_app()"], cwd=ROOT, env=environment, text=True)
-    running = Served(process, base=f"http://127.0.0.1:{port}")
-    try:
-        deadline = time.monotonic() + 30
-        while not accepts(running):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        yield running
-    finally:
-        stop(running)
-
-
-@contextmanager
-def supervised(triton_address: str, folder: Path) -> Iterator[Served]:
-    """The gateway under scripts/serve."""
-    running = start("--port=0", "--triton", triton_address, environment={"VULTUS_KEYS_URL": f"sqlite:///{folder}/keys.sqlite"})
-    try:
-        running.wait_for("curl -F")
-        running.base = re.findall(r"gateway +(\S+)", "".join(running.lines))[0]
-        yield running
-    finally:
-        stop(running)
-
-
-def accepts(served: Served) -> bool:
-    where = urlsplit(served.base)
-    try:
-        socket.create_connection((where.hostname or "", where.port or 0), timeout=5).close()
-    except ConnectionRefusedError:
-        return False
-    return True
-
-
-def test_an_upload_that_never_ends_is_ended(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VULTUS_UPLOAD_S", "0.5")
-    with gunicorn(served.triton, tmp_path) as gateway, upload(gateway, 1000) as slow:
-        slow.sendall(b"x" * 10)
-        with slow.makefile("rb") as answer:
-            assert answer.readline().startswith(b"HTTP/1.1 408")
-            assert b"upload_too_slow" in answer.read()
-
-
-@pytest.mark.parametrize("way", [gunicorn, supervised])
-def test_stopping_loses_no_request(served: Served, astronaut: bytes, tmp_path: Path, way: object) -> None:
-    """Readiness drops first, requests are still answered, the port closes last, and what was under way gets its 200."""
-    assert callable(way)
-    with way(served.triton, tmp_path) as gateway:
-        assert gateway.get("/readyz")[0] == 200
-        slow = upload(gateway, len(astronaut))
-        slow.sendall(astronaut[:1000])
-        time.sleep(0.2)
-        gateway.process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + 10
-        while gateway.get("/readyz")[0] == 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        assert gateway.post(astronaut)[0] == 200
-        assert gateway.get("/healthz")[0] == 200
-        while accepts(gateway):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        slow.sendall(astronaut[1000:])
-        with slow, slow.makefile("rb") as answer:
-            assert answer.readline().startswith(b"HTTP/1.1 200")
-        assert gateway.process.wait(40) == 0
 
 
 def test_one_of_two_tritons_is_killed_under_load(served: Served, astronaut: bytes, tmp_path: Path) -> None:
