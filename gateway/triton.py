@@ -35,7 +35,7 @@ BY_STATUS: dict[str, type[GatewayError]] = {
 }
 # For a target with several addresses: each request goes to the next one that is connected. No healthCheckConfig: Triton answers the
 # health service's Watch, which gRPC would use, with UNIMPLEMENTED (2.51); it opens its port only when its models are loaded.
-BALANCING = {"loadBalancingConfig": [{"round_robin": {}}]}
+BALANCING: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
 # A lost server is looked for again soon: without these gRPC waits up to two minutes between attempts.
 CHANNEL_OPTIONS = [
     ("grpc.service_config", json.dumps(BALANCING)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -39,7 +40,15 @@ class Collector:
             time.sleep(0.1)
         return list(self.spans)
 
-    def add(self, body: bytes) -> None:
+    def add(self, body: bytes, kind: str) -> None:
+        """The Python exporter sends protobuf, Triton's JSON (OTLP's, with hexadecimal identifiers)."""
+        if kind == "application/json":
+            for resource in json.loads(body)["resourceSpans"]:
+                names = {a["key"]: a["value"].get("stringValue", "") for a in resource["resource"]["attributes"]}
+                for span in [span for scope in resource["scopeSpans"] for span in scope["spans"]]:
+                    ids = (span["traceId"], span["spanId"], span.get("parentSpanId", ""))
+                    self.spans.append(Span(names["service.name"], span["name"], *ids))
+            return
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             names = {a.key: a.value.string_value for a in resource.resource.attributes}
             for span in [span for scope in resource.scope_spans for span in scope.spans]:
@@ -55,7 +64,8 @@ def collecting() -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            collector.add(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+            plain = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+            collector.add(plain, self.headers["Content-Type"])
             answer = ExportTraceServiceResponse().SerializeToString()
             self.send_response(200)
             self.send_header("Content-Type", "application/x-protobuf")
