@@ -16,7 +16,7 @@ def retrying(call: Call) -> Retrying:
     """At most ATTEMPTS, with a random pause between them, and none that the deadline would cut off."""
     attempts = stop_after_attempt(ATTEMPTS)
     return Retrying(
-        retry=retry_if_exception(_nobody_there),
+        retry=retry_if_exception(nobody_there),
         wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
         stop=lambda state: attempts(state) or call.left_s <= state.upcoming_sleep,
         before_sleep=_count,
@@ -24,7 +24,7 @@ def retrying(call: Call) -> Retrying:
     )
 
 
-def _nobody_there(problem: BaseException) -> bool:
+def nobody_there(problem: BaseException) -> bool:
     """UNAVAILABLE from the way to Triton, not from its queues: inference has no side effect, so asking twice does no harm."""
     if not isinstance(problem, InferenceServerException) or problem.status() != "StatusCode.UNAVAILABLE":
         return False

@@ -18,7 +18,7 @@ from gateway import call, metrics, tracing
 from gateway.breaker import Breaker
 from gateway.errors import GatewayError, InternalError, ModelContractError, UpstreamOverloaded, UpstreamTimeout, UpstreamUnavailable
 from gateway.models import ENSEMBLE, Config
-from gateway.retry import QUEUE_FULL, QUEUED_TOO_LONG, retrying
+from gateway.retry import QUEUE_FULL, QUEUED_TOO_LONG, nobody_there, retrying
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -74,17 +74,19 @@ class TritonClient:
         try:
             answer = retrying(current)(self._ask, current, inputs, wanted)
         except InferenceServerException as problem:
-            error = as_gateway_error(problem)
-            self._judge(error, time.monotonic() - started_s)
-            raise error from None
+            self._judge(problem, time.monotonic() - started_s)
+            raise as_gateway_error(problem) from None
         self._breaker.succeeded()
         return answer
 
-    def _judge(self, error: GatewayError, waited_s: float) -> None:
+    def _judge(self, problem: InferenceServerException, waited_s: float) -> None:
         """Tell the breaker. A timeout counts only when the wait was long: a caller may have asked for a short one."""
-        if isinstance(error, UpstreamUnavailable) or (isinstance(error, UpstreamTimeout) and waited_s >= self._deadline_s / 2):
+        if problem.status() == "StatusCode.DEADLINE_EXCEEDED":
+            if waited_s >= self._deadline_s / 2:
+                self._breaker.failed()
+        elif nobody_there(problem):
             self._breaker.failed()
-        elif not isinstance(error, UpstreamTimeout):
+        else:
             self._breaker.succeeded()
 
     def _ask(self, current: call.Call, inputs: list[triton.InferInput], wanted: list[triton.InferRequestedOutput]) -> triton.InferResult:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import grpc
 import numpy as np
 import pytest
+from tritonclient.utils import InferenceServerException
 
 from gateway import breaker, metrics, retry
 from gateway.analyzer import GEOMETRY
@@ -183,13 +184,26 @@ def test_replicas_take_turns_and_one_may_die() -> None:
         assert second.asked == before + 10
 
 
-def test_a_timeout_opens_the_breaker_only_after_a_long_wait(server: tuple[Scripted, TritonClient]) -> None:
-    servicer, _ = server
+@pytest.mark.parametrize(
+    ("status", "waited_s", "opens"),
+    [
+        ("StatusCode.DEADLINE_EXCEEDED", 0.1, False),
+        ("StatusCode.DEADLINE_EXCEEDED", 4, True),
+        ("StatusCode.UNAVAILABLE", 0, True),
+        ("StatusCode.INTERNAL", 0, False),
+    ],
+)
+def test_what_opens_the_breaker(status: str, waited_s: float, opens: bool) -> None:
     client = TritonClient("127.0.0.1:1", 5)
     for _ in range(breaker.FAILURES_IN_A_ROW):
-        client._judge(UpstreamTimeout(), 0.1)
-    assert not client._breaker.is_open
+        client._judge(InferenceServerException("", status), waited_s)
+    assert client._breaker.is_open == opens
+
+
+def test_full_queues_do_not_open_the_breaker(server: tuple[Scripted, TritonClient]) -> None:
+    servicer, client = server
+    servicer.failures = [FULL] * breaker.FAILURES_IN_A_ROW
     for _ in range(breaker.FAILURES_IN_A_ROW):
-        client._judge(UpstreamTimeout(), 4)
-    assert client._breaker.is_open
-    assert servicer.asked == 0
+        with pytest.raises(UpstreamOverloaded):
+            client.infer(PICTURE, GEOMETRY)
+    assert not client._breaker.is_open
