@@ -9,7 +9,8 @@ from contextvars import Token
 
 from flask import Flask, g, request
 
-from gateway import body, metrics
+from gateway import metrics
+from gateway.body import Uploads
 from gateway.call import CURRENT, Call
 from gateway.errors import InvalidParameter
 from gateway.gate import Gate
@@ -20,6 +21,7 @@ TIMEOUT_HEADER = "X-Timeout-Seconds"
 
 def install(app: Flask, settings: Settings) -> None:
     """Hook the gate around every analysis. Probes, metrics and pages pass by it."""
+    uploads = Uploads(settings.upload_s)
     gate = Gate(settings.max_in_flight, settings.max_present, settings.max_wait_s)
 
     @app.before_request
@@ -30,7 +32,7 @@ def install(app: Flask, settings: Settings) -> None:
         places.enter_context(gate.present())
         allowed_s = timeout_s(settings.deadline_s)
         started = time.perf_counter()
-        body.read(settings.upload_s)
+        uploads.read()
         metrics.STAGE.labels("read").observe(time.perf_counter() - started)
         call = Call(time.monotonic() + allowed_s, request.environ.get("gunicorn.socket"))
         token: Token[Call | None] = CURRENT.set(call)
