@@ -1,7 +1,7 @@
 """More requests than can be served: `python -m scripts.benchmarking.overload http://127.0.0.1:8080`.
 
-First the sustainable rate (closed loop), then several times that rate in open loop, then the sustainable rate's half until it is
-answered as before. Prints goodput, how fast the rest was refused, and how long recovery took.
+First the sustainable rate (closed loop), then several times that rate in open loop, then one client until it is answered as
+before. Prints goodput, how fast the rest was refused, and how long recovery took.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("base", help="address of the gateway")
     parser.add_argument("--times", type=float, default=4.0, help="arrival rate, as a multiple of the sustainable one (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the overload lasts (default %(default)s)")
+    parser.add_argument("--measure", type=float, default=15.0, help="seconds for the sustainable rate (default %(default)s)")
     parser.add_argument("--clients", type=int, default=6, help="clients of the closed loop (default %(default)s)")
     options = parser.parse_args(arguments)
     path, body, kind = routes(cases()["1 face 640x480"])["v1"]
     make = over_http(options.base, path, body, kind)
-    closed_loop(make, options.clients, 3)  # warm
-    sustainable = closed_loop(make, options.clients, 15)
+    closed_loop(make, options.clients, options.measure / 5)  # warm
+    sustainable = closed_loop(make, options.clients, options.measure)
     _say("sustainable", sustainable)
     flood = open_loop(make, options.times * sustainable.per_second, options.seconds)
     _say(f"{options.times:g} times", flood)
