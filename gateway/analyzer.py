@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway import metrics
+from gateway import call, metrics
 from gateway.errors import ModelContractError, UpstreamUnavailable
 from gateway.faces import Analysis, Box, Distribution, Face, Picture, Point, Pose, Timings
 from gateway.models import Catalogue, Output
@@ -58,6 +58,7 @@ class Analyzer:
             timings=Timings(picture.decode_ms, inference_ms),
         )
         metrics.observe(analysis)
+        call.note_analysed()
         return analysis
 
 

@@ -7,7 +7,7 @@ import logging
 from flask import Flask, Response, request
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from gateway import documentation, health, native, page, problems, telemetry
+from gateway import documentation, health, intake, native, page, problems, telemetry, tracing
 from gateway import errors as e
 from gateway.admission import Admission
 from gateway.analyzer import Analyzer
@@ -48,7 +48,9 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     app.extensions[KEY] = Services(settings, catalogue, client, analyzer, admission, Fetcher(settings), picture_store(settings))
     if admission.open:
         log.warning("no key has been issued: anybody who reaches this service may use it")
+    tracing.install(app, settings)
     telemetry.install(app)
+    intake.install(app, settings)
     for part in (native, health, documentation, page):
         app.register_blueprint(part.blueprint)
     for vendor in VENDORS:

@@ -14,6 +14,7 @@
     |   +-- QuotaExceeded           429     the key's calls of this month are used up
     |   +-- UnknownPath             404     routing: no such path
     |   +-- MethodNotAllowed        405     routing: not with this method
+    |   +-- UploadTooSlow           408     the body did not arrive in time
     |   +-- BodyTooLarge            413     more bytes than are read
     |   +-- ImageTooLarge           413     more pixels than are decoded
     |   +-- UnrecognisedImage       415     bytes of no known image format
@@ -23,9 +24,11 @@
     |   +-- NoFace                  422     no face, where the API demands one
     |   +-- FaceTooSmall            422     faces, but none as large as the API demands
     |   +-- RateLimited             429     too many requests in a short time
+    |   +-- CallerGone              499     the caller hung up; nobody sees this but the log
     +-- UpstreamError                       Triton, or the way to it
+    |   +-- Overloaded              503     the gateway is full; Retry-After is set
     |   +-- UpstreamUnavailable     503     not reachable, or not ready
-    |   +-- UpstreamOverloaded      503     queue full; Retry-After is set
+    |   +-- UpstreamOverloaded      503     Triton's queue is full; Retry-After is set
     |   +-- UpstreamTimeout         504     no answer before the deadline
     +-- ModelContractError          500     tensors are not what model.toml promises
     +-- InternalError               500     a defect here
@@ -133,6 +136,12 @@ class MethodNotAllowed(RequestError):
     status, code, title = 405, "method_not_allowed", "This path does not take this method."
 
 
+class UploadTooSlow(RequestError):
+    """The body did not arrive in time."""
+
+    status, code, title = 408, "upload_too_slow", "The request took too long to arrive."
+
+
 class BodyTooLarge(RequestError):
     """More bytes than are read."""
 
@@ -187,10 +196,22 @@ class RateLimited(RequestError):
     status, code, title = 429, "rate_limited", "Too many requests in a short time."
 
 
+class CallerGone(RequestError):
+    """The caller hung up; nobody sees this but the log."""
+
+    status, code, title = 499, "caller_gone", "The caller closed the connection."
+
+
 class UpstreamError(GatewayError):
     """Triton, or the way to it."""
 
     status, code, title = 503, "upstream_error", "The inference server cannot answer now."
+
+
+class Overloaded(UpstreamError):
+    """The gateway is full; Retry-After is set."""
+
+    status, code, title = 503, "overloaded", "The service has as many requests as it can work on."
 
 
 class UpstreamUnavailable(UpstreamError):
@@ -200,7 +221,7 @@ class UpstreamUnavailable(UpstreamError):
 
 
 class UpstreamOverloaded(UpstreamError):
-    """Queue full; Retry-After is set."""
+    """Triton's queue is full; Retry-After is set."""
 
     status, code, title = 503, "upstream_overloaded", "The inference server is busy."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from gateway import metrics
+from gateway import draining, metrics
 from gateway.documentation import describe
 from gateway.errors import GatewayError
 from gateway.models import ATTRIBUTE_MODELS, DETECTOR, ENSEMBLE, Output, read_config
@@ -41,6 +41,8 @@ def exposition() -> Response:
 
 def unready_because(parts: Services) -> str | None:
     """What keeps this gateway from answering, None when nothing does."""
+    if draining.begun():
+        return "This gateway is about to stop."
     if not parts.triton.is_ready():
         return "Triton does not answer, or the ensemble is not loaded."
     try:

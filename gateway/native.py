@@ -18,6 +18,7 @@ from gateway.documentation import describe
 from gateway.errors import InvalidParameter, MalformedBody, MissingImage, UnsupportedImage
 from gateway.faces import Analysis, Distribution, Face
 from gateway.images import decode, rules_of
+from gateway.intake import TIMEOUT_HEADER
 from gateway.services import services
 
 blueprint = Blueprint("v1", __name__, url_prefix="/v1")
@@ -47,6 +48,7 @@ class AnalyzeRequest:
         "max_faces": f"1 to {MAX_FACES}; the most confident are kept. Default {MAX_FACES}.",
     },
     image_body=True,
+    headers=(TIMEOUT_HEADER,),
     answer=out.AnalysisOut,
 )
 def analyze() -> Response:

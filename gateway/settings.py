@@ -15,8 +15,15 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VULTUS_", frozen=True, extra="forbid")
 
-    triton: str = Field("127.0.0.1:8001", description="gRPC address of Triton, HOST:PORT.")
-    deadline_s: float = Field(9.0, gt=0, description="Longest time a request may wait for Triton, seconds.")
+    triton: str = Field("127.0.0.1:8001", description="gRPC target of Triton: HOST:PORT, or dns:///NAME:PORT for several.")
+    deadline_s: float = Field(
+        9.0, gt=0, description="Longest time from a request's arrival to its answer, seconds; callers may ask for less."
+    )
+    upload_s: float = Field(30.0, gt=0, description="Longest time that a request's body may take to arrive, seconds.")
+    max_in_flight: int = Field(16, gt=0, description="Requests that one process decodes and analyses at once.")
+    max_present: int = Field(24, gt=0, description="Requests in one process, those that upload or wait included; more are refused at once.")
+    max_wait_s: float = Field(0.02, ge=0, description="Longest wait for one of the places at work, seconds; then 503.")
+    drain_notice_s: float = Field(2.0, ge=0, description="How long a stopping gateway says that it is not ready while it still answers.")
     shared_memory: bool = Field(True, description="Hand pixels to a Triton on this machine's loopback in shared memory, where that works.")
     model_repository: Path = Field(REPOSITORY, description="Where model.toml and config.pbtxt of every model lie.")
     max_body_bytes: int = Field(28 * 2**20, gt=0, description="Largest request body that is read, bytes (base64 of the largest image).")
@@ -40,4 +47,5 @@ class Settings(BaseSettings):
     pictures_keep_s: int = Field(24 * 3600, gt=0, description="How long a drawn picture is kept, seconds.")
     public_url: str = Field("", description="Address under which callers reach this service; empty: that of each request.")
     deliver_prefix: str = Field("", description="Put before the address of a drawn picture, for a CDN.")
+    trace_endpoint: str = Field("", description="OTLP/HTTP address that traces go to, http://HOST:4318/v1/traces; empty: nowhere.")
     log_level: str = Field("INFO", description="Level of the structured log on standard error.")

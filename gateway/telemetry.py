@@ -7,11 +7,14 @@ import re
 import sys
 import time
 import uuid
+from typing import Any
 
 from flask import Flask, Response, g, request
 from pythonjsonlogger.json import JsonFormatter
 
-from gateway import metrics
+from gateway import metrics, tracing
+from gateway.call import CURRENT
+from gateway.vendors import vendor_of
 
 log = logging.getLogger("vultus.access")
 
@@ -41,20 +44,41 @@ def install(app: Flask) -> None:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        route = request.url_rule.rule if request.url_rule else "unknown"
-        seconds = time.perf_counter() - g.started
         response.headers["X-Request-ID"] = g.request_id
-        metrics.REQUESTS.labels(route, request.method if request.url_rule else "any", response.status_code).inc()
+        seconds = time.perf_counter() - g.started
+        route = request.url_rule.rule if request.url_rule else "unknown"
+        method = request.method if request.url_rule else "any"
+        metrics.REQUESTS.labels(api_of_request(), route, method, response.status_code).inc()
         metrics.LATENCY.labels(route).observe(seconds)
-        log.info(
-            "request",
-            extra={
-                "request_id": g.request_id,
-                "method": request.method,
-                "route": route,
-                "status": response.status_code,
-                "bytes_in": request.content_length,
-                "duration_ms": round(seconds * 1e3, 2),
-            },
-        )
+        _observe_render()
+        log.info("request", extra=_fields(route, response.status_code, seconds))
         return response
+
+
+def api_of_request() -> str:
+    """Whose API this request belongs to: a vendor's name, `vultus` for /v1, `service` for probes, pages and what nobody owns."""
+    vendor = vendor_of(request.path)
+    if vendor:
+        return vendor.name
+    return "vultus" if request.blueprint == "v1" else "service"
+
+
+def _observe_render() -> None:
+    call = CURRENT.get()
+    if call and call.analysed_s is not None:
+        metrics.STAGE.labels("render").observe(time.monotonic() - call.analysed_s)
+
+
+def _fields(route: str, status: int, seconds: float) -> dict[str, Any]:
+    """The access log's own fields; gateway/README.md documents them."""
+    fields = {
+        "request_id": g.request_id,
+        "api": api_of_request(),
+        "method": request.method,
+        "route": route,
+        "status": status,
+        "bytes_in": request.content_length,
+        "duration_ms": round(seconds * 1e3, 2),
+    }
+    trace_id = tracing.trace_id()
+    return fields | {"trace_id": trace_id} if trace_id else fields

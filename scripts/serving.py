@@ -24,7 +24,7 @@ from gateway.command import may_be_open
 from gateway.keys import KeyStore
 from gateway.settings import Settings
 from scripts.embedded_triton.layout import Unusable, build
-from scripts.embedded_triton.server import WITHOUT_PROXY, DidNotStart, EmbeddedTriton, Ports
+from scripts.embedded_triton.server import WITHOUT_PROXY, DidNotStart, EmbeddedTriton, Ports, tracing
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "tests" / "pictures" / "astronaut.jpg"
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "--device", choices=("auto", "cpu", "gpu"), default="auto", help="where models run; gpu fails rather than fall back"
     )
     parser.add_argument("--threads", type=_at_least_one, help="threads per model (default: each model's config)")
+    parser.add_argument("--trace-endpoint", metavar="URL", help="OTLP/HTTP address that traces of both tiers go to (extra `tracing`)")
     parser.add_argument("--model-repository", type=Path, default=ROOT / "model_repository", help=argparse.SUPPRESS)
     parser.add_argument("--verbose", action="store_true", help="show Triton's own log")
     return parser
@@ -114,8 +115,10 @@ def _embedded(options: argparse.Namespace, folder: Path) -> tuple[EmbeddedTriton
     os.environ["VULTUS_DEVICE"] = options.device
     if options.threads:
         os.environ["VULTUS_ORT_THREADS"] = str(options.threads)
-    profile = ("--model-config-name=gpu",) if options.device == "gpu" else ()
-    return EmbeddedTriton(build(folder), options.model_repository, ports, profile, options.verbose), f"{_reachable(host)}:{ports.grpc}"
+    arguments: tuple[str, ...] = ("--model-config-name=gpu",) if options.device == "gpu" else ()
+    if options.trace_endpoint:
+        arguments += tracing(options.trace_endpoint)
+    return EmbeddedTriton(build(folder), options.model_repository, ports, arguments, options.verbose), f"{_reachable(host)}:{ports.grpc}"
 
 
 def _start_gateway(options: argparse.Namespace, port: int, triton: str, folder: Path) -> subprocess.Popen[bytes]:
@@ -127,6 +130,8 @@ def _start_gateway(options: argparse.Namespace, port: int, triton: str, folder: 
         "VULTUS_MODEL_REPOSITORY": str(options.model_repository),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
     }
+    if options.trace_endpoint:
+        environment["VULTUS_TRACE_ENDPOINT"] = options.trace_endpoint
     for mine in ("VULTUS_DEVICE", "VULTUS_ORT_THREADS", "VULTUS_VENV"):
         environment.pop(mine, None)
     command = [
@@ -196,10 +201,10 @@ def _watch(gateway: subprocess.Popen[bytes], embedded: EmbeddedTriton | None, st
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let requests finish, then end what is left of the process group."""
+    """Let it announce its end and its requests finish, then end what is left of the process group."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(DRAIN_S + 5)
+        process.wait(DRAIN_S + Settings().drain_notice_s + 5)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -57,6 +57,7 @@ ERRORS: dict[type[e.GatewayError], tuple[int, str, str, str]] = {
     e.RateLimited: (429, "EXCEEDING_LIMITS", "Rate limit exceeded.", "too many requests"),
     e.UpstreamUnavailable: (502, "AI_SERVICE_ERROR", "AI service error.", "model server error"),
     e.ModelContractError: (502, "AI_SERVICE_ERROR", "AI service error.", "model server error"),
+    e.Overloaded: (503, "ERROR_INSUFFICIENT_RESOURCES", "Insufficient resources.", "queue full"),
     e.UpstreamOverloaded: (503, "ERROR_INSUFFICIENT_RESOURCES", "Insufficient resources.", "queue full"),
     e.UpstreamTimeout: (504, "AI_SERVICE_TIMEOUT", "AI service timeout.", "model server timeout"),
     e.RequestError: (422, "FILE_DECODING_FAILURE", "The file could not be decoded.", "image decode failed"),

@@ -112,7 +112,7 @@ def render_expression(face: Face) -> dict[str, Any]:
 def fail(error: e.GatewayError) -> Response:
     """Any error in this vendor's words."""
     code, message = look_up(ERRORS, error)
-    wait = error.retry_after_s or 1 if code in (8, 9) else None
+    wait = error.retry_after_s or 1 if code in (8, 9) else error.retry_after_s
     return json_answer(
         {"result": "Err", "code": code, "message": message, "data": {}}, code if code in (404, 405) else 200, retry_after_s=wait
     )

@@ -6,6 +6,7 @@ import urllib.parse
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ WANTED = ("age", "gender", "emotion", "race")
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 RACES = ("asian", "indian", "black", "white", "middle eastern", "latino hispanic")
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-MAX_FILES, NO_REDUCTION_PX = 10, 1_000_000
+MAX_FILES, FILES_AT_ONCE, NO_REDUCTION_PX = 10, 4, 1_000_000
 RETRY_HINT, HINT_FIELDS = "Try again later", "Send files_urls or url as JSON, or the multipart field file"
 HINT_URL = "Check that the URL is public and answers with an image"
 KEY_HINT = "Send the headers Filerobot-Token and Filerobot-Key"
@@ -170,8 +171,10 @@ def _answer(sources: Sequence[Source], status: int) -> Response:
     if len(sources) == 1:
         entries = [_entry(sources[0], token, base, landmarks, parts)]
     else:
-        with ThreadPoolExecutor(len(sources)) as pool:
-            entries = list(pool.map(lambda source: _entry(source, token, base, landmarks, parts), sources))
+        with ThreadPoolExecutor(min(len(sources), FILES_AT_ONCE)) as pool:
+            # Each in a copy of this thread's context, where the call's deadline is.
+            jobs = [pool.submit(copy_context().run, _entry, source, token, base, landmarks, parts) for source in sources]
+            entries = [job.result() for job in jobs]
     failures = [entry.error for entry in entries if entry.error]
     if len(failures) == len(entries):
         raise failures[0]

@@ -21,6 +21,7 @@ from scripts.embedded_triton.layout import Layout
 FAILED_MODEL = re.compile(r"failed to load '([^']+)' version \d+: (.*)")
 ERROR_LINE = re.compile(r"^(?:\[?E|error)[^\]]*\]?\s*(.*)", re.IGNORECASE)
 WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+TRACED_AS = "service.name=triton"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  where Triton puts its regions
 
 
@@ -36,6 +37,12 @@ class Ports:
     grpc: int
     http: int
     metrics: int
+
+
+def tracing(endpoint: str) -> tuple[str, ...]:
+    """Arguments that make Triton send the spans of every request to a collector, as children of its caller's."""
+    settings = ("mode=opentelemetry", "rate=1", "level=TIMESTAMPS", f"opentelemetry,url={endpoint}", f"opentelemetry,resource={TRACED_AS}")
+    return tuple(f"--trace-config={setting}" for setting in settings)
 
 
 class EmbeddedTriton:

@@ -242,7 +242,7 @@ def test_a_strange_request_id_is_replaced(client: FlaskClient) -> None:
 def test_metrics_count_requests(client: FlaskClient, astronaut: bytes) -> None:
     post(client, astronaut)
     text = client.get("/metrics").text
-    assert 'vultus_requests_total{method="POST",route="/v1/analyze",status="200"}' in text
+    assert 'vultus_requests_total{api="vultus",method="POST",route="/v1/analyze",status="200"}' in text
     assert 'vultus_stage_seconds_count{stage="inference"}' in text
     assert "vultus_faces_per_image_bucket" in text
 

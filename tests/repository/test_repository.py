@@ -12,7 +12,7 @@ from tritonclient.grpc import model_config_pb2
 
 from gateway.analyzer import READERS
 from gateway.models import ATTRIBUTE_MODELS, DETECTOR, ENSEMBLE, read_catalogue, read_config, read_model
-from gateway.settings import REPOSITORY
+from gateway.settings import REPOSITORY, Settings
 from scripts.graphs.__main__ import stale
 from tests.served import ROOT
 
@@ -55,6 +55,20 @@ def test_the_gpu_profile_has_the_same_tensors(folder: Path) -> None:
     assert (list(gpu.input), list(gpu.output)) == (list(ours.input), list(ours.output))
     kinds = {model_config_pb2.ModelInstanceGroup.Kind.Name(group.kind) for group in gpu.instance_group}
     assert kinds == {"KIND_GPU" if ours.max_batch_size else "KIND_CPU"}
+
+
+@pytest.mark.parametrize("folder", GRAPHS, ids=lambda folder: folder.name)
+def test_every_queue_is_bounded(folder: Path) -> None:
+    """In both profiles, and longer than the gateway's deadline only by little: nobody waits for those answers."""
+    gpu = text_format.Parse((folder / "configs" / "gpu.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    sizes = []
+    for config in (read_config(folder), gpu):
+        policy = config.dynamic_batching.default_queue_policy
+        assert policy.timeout_action == policy.REJECT
+        assert Settings.model_fields["deadline_s"].default * 1e6 <= policy.default_timeout_microseconds <= 2e7
+        assert policy.allow_timeout_override
+        sizes.append(policy.max_queue_size)
+    assert 0 < sizes[0] < sizes[1] <= 4096
 
 
 def test_generated_files_are_current() -> None:

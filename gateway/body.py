@@ -1,0 +1,67 @@
+"""Reading the bodies of requests, none of which may take for ever: nothing in gunicorn's threads limits that."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from flask import request
+
+from gateway.errors import UploadTooSlow
+
+LOOK_S = 0.25  # how often the watching thread looks; a timer a request would cost more than reading most bodies
+
+
+@dataclass(slots=True, eq=False)
+class _Upload:
+    connection: socket.socket | None
+    ends_s: float
+    late: bool = False
+
+    def cut(self) -> None:
+        """The reading thread sees the end of the stream; an answer can still be sent."""
+        self.late = True
+        if self.connection:
+            with suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RD)
+
+
+class Uploads:
+    """Bodies that are arriving in this process, and one thread that ends those that take longer than `longest_s`."""
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._lock = threading.Lock()
+        self._arriving: set[_Upload] = set()
+        self._watching = False
+
+    def read(self) -> None:
+        """Read the body of the current request, which keeps it: views and form parsing find it. Raises UploadTooSlow, MalformedBody."""
+        upload = _Upload(request.environ.get("gunicorn.socket"), time.monotonic() + self._longest_s)
+        with self._lock:
+            self._arriving.add(upload)
+            if not self._watching:  # not before the first request, and so after gunicorn has forked
+                self._watching = True
+                threading.Thread(target=self._watch, daemon=True, name="uploads").start()
+        try:
+            request.get_data()
+        except Exception:
+            if upload.late:
+                raise UploadTooSlow from None
+            raise
+        finally:
+            with self._lock:
+                self._arriving.discard(upload)
+        if upload.late:  # gunicorn may also give what there is
+            raise UploadTooSlow
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(LOOK_S)
+            with self._lock:
+                late = [upload for upload in self._arriving if upload.ends_s <= time.monotonic() and not upload.late]
+            for upload in late:
+                upload.cut()

@@ -1,0 +1,76 @@
+"""One HTTP call as the layers below see it: how long it may still take, and whether its caller is still there.
+
+Known through a context variable, so that nothing between the view and gRPC has to hand it on. A view that uses threads runs
+them in `contextvars.copy_context()`.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gateway import metrics
+from gateway.errors import CallerGone
+
+T = TypeVar("T")
+
+LOOK_S = 0.05  # how often a waiting call looks whether its caller hung up
+# Half-closed counts as gone, as with most proxies: a caller that has sent FIN and one that has died look the same.
+HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+@dataclass(slots=True)
+class Call:
+    """`ends_s` and `analysed_s` on the monotonic clock; `connection` is the caller's socket where the server shows it."""
+
+    ends_s: float
+    connection: socket.socket | None = None
+    analysed_s: float | None = None  # when the last analysis of this call was there; noted by the analyzer
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the deadline, negative after it."""
+        return self.ends_s - time.monotonic()
+
+    def abandoned(self) -> bool:
+        """Whether the caller has closed the connection."""
+        if self.connection is None:
+            return False
+        poll = select.poll()
+        try:
+            poll.register(self.connection, HUNG_UP)
+        except ValueError:  # closed on our side
+            return True
+        return bool(poll.poll(0))
+
+    def wait(self, answer: Future[T], cancel: Callable[[], object]) -> T:
+        """The answer, which must come by itself when the deadline passes. Raises CallerGone after cancelling, or what the answer raises."""
+        while True:
+            try:
+                return answer.result(timeout=LOOK_S)
+            except TimeoutError:
+                if self.abandoned():
+                    cancel()
+                    metrics.REJECTED.labels("caller_gone").inc()
+                    raise CallerGone from None
+
+
+CURRENT: ContextVar[Call | None] = ContextVar("vultus_call", default=None)
+
+
+def current(longest_s: float) -> Call:
+    """The call that is being answered, or a new one of `longest_s` outside HTTP."""
+    return CURRENT.get() or Call(time.monotonic() + longest_s)
+
+
+def note_analysed() -> None:
+    """Remember when the current call's tensors were read, so that what follows counts as rendering."""
+    call = CURRENT.get()
+    if call:
+        call.analysed_s = time.monotonic()

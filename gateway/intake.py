@@ -1,0 +1,65 @@
+"""What happens to every request for an analysis before its view runs: a place at the gate, the body, a deadline."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import ExitStack
+from contextvars import Token
+
+from flask import Flask, g, request
+
+from gateway import metrics
+from gateway.body import Uploads
+from gateway.call import CURRENT, Call
+from gateway.errors import InvalidParameter
+from gateway.gate import Gate
+from gateway.settings import Settings
+
+TIMEOUT_HEADER = "X-Timeout-Seconds"
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Hook the gate around every analysis. Probes, metrics and pages pass by it."""
+    uploads = Uploads(settings.upload_s)
+    gate = Gate(settings.max_in_flight, settings.max_present, settings.max_wait_s)
+
+    @app.before_request
+    def enter() -> None:
+        if not is_analysis():
+            return
+        places = g.places = ExitStack()
+        places.enter_context(gate.present())
+        allowed_s = timeout_s(settings.deadline_s)
+        started = time.perf_counter()
+        uploads.read()
+        metrics.STAGE.labels("read").observe(time.perf_counter() - started)
+        call = Call(time.monotonic() + allowed_s, request.environ.get("gunicorn.socket"))
+        token: Token[Call | None] = CURRENT.set(call)
+        places.callback(CURRENT.reset, token)
+        places.enter_context(gate.working())
+
+    @app.teardown_request
+    def leave(_: BaseException | None) -> None:
+        places: ExitStack | None = g.pop("places", None)
+        if places:
+            places.close()
+
+
+def is_analysis() -> bool:
+    """Whether this request makes us decode a picture: all that is posted does."""
+    return request.url_rule is not None and request.method == "POST"
+
+
+def timeout_s(longest_s: float) -> float:
+    """What the caller allows, never more than `longest_s`. Raises InvalidParameter."""
+    text = request.headers.get(TIMEOUT_HEADER)
+    if text is None:
+        return longest_s
+    try:
+        asked_s = float(text)
+    except ValueError:
+        asked_s = math.nan
+    if not asked_s > 0:
+        raise InvalidParameter(f"{TIMEOUT_HEADER} must be a number of seconds above 0.")
+    return min(asked_s, longest_s)

@@ -1,0 +1,209 @@
+"""The client of Triton against a real gRPC server: deadline, hanging up, retry, breaker, several replicas."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import grpc
+import numpy as np
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from gateway import breaker, metrics, retry
+from gateway.analyzer import GEOMETRY
+from gateway.call import CURRENT, Call
+from gateway.errors import CallerGone, GatewayError, UpstreamOverloaded, UpstreamTimeout, UpstreamUnavailable
+from gateway.triton import TritonClient
+from tests.grpc_server import UNAVAILABLE, Scripted, serving
+
+PICTURE = np.zeros((48, 64, 3), np.uint8)
+FULL = (grpc.StatusCode.UNAVAILABLE, "in ensemble 'face_analysis', [request id: <id_unknown>] Exceeds maximum queue size")
+TOO_LONG = (grpc.StatusCode.UNAVAILABLE, "in ensemble 'face_analysis', Request timeout expired")
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[Scripted, TritonClient]]:
+    servicer = Scripted()
+    with serving(servicer) as (_, port):
+        yield servicer, TritonClient(f"127.0.0.1:{port}", 5)
+
+
+@contextlib.contextmanager
+def during(call: Call) -> Iterator[None]:
+    token = CURRENT.set(call)
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_both_deadlines_are_what_is_left_of_the_call(server: tuple[Scripted, TritonClient]) -> None:
+    servicer, client = server
+    with during(Call(time.monotonic() + 2)):
+        client.infer(PICTURE, GEOMETRY)
+    client.infer(PICTURE, GEOMETRY)
+    # The server's clock may see a few milliseconds more than were left.
+    assert [limit - 1.5 < left < limit + 0.2 for left, limit in zip(servicer.seconds_left, (2, 5), strict=True)] == [True, True]
+    assert [1e6 < us <= limit for us, limit in zip(servicer.timeout_us, (2e6, 5e6), strict=True)] == [True, True]
+
+
+def test_a_call_whose_time_is_over_asks_nobody(server: tuple[Scripted, TritonClient]) -> None:
+    servicer, client = server
+    with during(Call(time.monotonic() - 0.01)), pytest.raises(UpstreamTimeout):
+        client.infer(PICTURE, GEOMETRY)
+    assert servicer.asked == 0
+
+
+def test_a_slow_server_is_left_at_the_deadline(server: tuple[Scripted, TritonClient]) -> None:
+    servicer, client = server
+    servicer.free.clear()
+    with during(Call(time.monotonic() + 0.3)), pytest.raises(UpstreamTimeout):
+        client.infer(PICTURE, GEOMETRY)
+    assert servicer.cancelled.wait(5)
+
+
+def test_the_call_is_cancelled_when_the_caller_hangs_up(server: tuple[Scripted, TritonClient]) -> None:
+    servicer, client = server
+    servicer.free.clear()
+    ours, theirs = socket.socketpair()
+
+    def hang_up() -> None:
+        servicer.entered.wait(5)
+        theirs.close()
+
+    threading.Thread(target=hang_up).start()
+    with ours, during(Call(time.monotonic() + 20, ours)), pytest.raises(CallerGone):
+        client.infer(PICTURE, GEOMETRY)
+    assert servicer.cancelled.wait(5)
+
+
+def test_bytes_of_a_next_request_are_no_hanging_up() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"GET /")
+        assert not Call(0, ours).abandoned()
+    assert Call(0, ours).abandoned()
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempts", "error"),
+    [
+        (UNAVAILABLE, 3, UpstreamUnavailable),
+        (FULL, 1, UpstreamOverloaded),
+        (TOO_LONG, 1, UpstreamTimeout),
+        ((grpc.StatusCode.INTERNAL, ""), 1, UpstreamUnavailable),
+        ((grpc.StatusCode.RESOURCE_EXHAUSTED, ""), 1, UpstreamOverloaded),
+    ],
+)
+def test_only_an_absent_server_is_asked_again(
+    server: tuple[Scripted, TritonClient], failure: tuple[grpc.StatusCode, str], attempts: int, error: type[GatewayError]
+) -> None:
+    servicer, client = server
+    servicer.failures = [failure] * 9
+    with pytest.raises(error):
+        client.infer(PICTURE, GEOMETRY)
+    assert servicer.asked == attempts
+
+
+def test_a_second_attempt_may_succeed(server: tuple[Scripted, TritonClient]) -> None:
+    servicer, client = server
+    servicer.failures = [UNAVAILABLE]
+    before = metrics.RETRIES._value.get()
+    assert client.infer(PICTURE, GEOMETRY)["NUM_FACES"].tolist() == [0]
+    assert metrics.RETRIES._value.get() == before + 1
+
+
+def test_no_attempt_that_the_deadline_would_cut_off(server: tuple[Scripted, TritonClient], monkeypatch: pytest.MonkeyPatch) -> None:
+    servicer, client = server
+    servicer.failures = [UNAVAILABLE] * 9
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 60)
+    monkeypatch.setattr(retry, "LONGEST_PAUSE_S", 60)
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    with during(Call(time.monotonic() + 3)), pytest.raises(UpstreamUnavailable):
+        client.infer(PICTURE, GEOMETRY)
+    assert servicer.asked == 1
+
+
+def test_the_breaker_opens_and_closes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens, then somebody does: calls fail without being tried, and work again after the probe."""
+    monkeypatch.setattr(breaker, "PAUSE_S", 0.3)
+    port = free_port()
+    client = TritonClient(f"127.0.0.1:{port}", 5)
+    for _ in range(breaker.FAILURES_IN_A_ROW):
+        with pytest.raises(UpstreamUnavailable):
+            client.infer(PICTURE, GEOMETRY)
+    assert client._breaker.is_open
+    retries = metrics.RETRIES._value.get()
+    with pytest.raises(UpstreamUnavailable) as refused:
+        client.infer(PICTURE, GEOMETRY)
+    assert refused.value.retry_after_s == 1
+    assert metrics.RETRIES._value.get() == retries
+    servicer = Scripted()
+    with serving(servicer, port):
+        deadline = time.monotonic() + 15
+        while client._breaker.is_open:
+            assert time.monotonic() < deadline
+            with contextlib.suppress(UpstreamUnavailable):
+                client.infer(PICTURE, GEOMETRY)
+            time.sleep(0.05)
+        assert servicer.asked == 1
+
+
+def test_replicas_take_turns_and_one_may_die() -> None:
+    """Every request is answered right although one of two servers goes away while it works on some."""
+    first, second = Scripted(), Scripted()
+    with serving(first) as (server, one), serving(second) as (_, two):
+        client = TritonClient(f"ipv4:127.0.0.1:{one},127.0.0.1:{two}", 10)
+        for _ in range(20):
+            client.infer(PICTURE, GEOMETRY)
+        assert min(first.asked, second.asked) >= 5
+        first.free.clear()
+        first.entered.clear()
+        answers: list[int] = []
+        threads = [threading.Thread(target=lambda: answers.append(len(client.infer(PICTURE, GEOMETRY)))) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        assert first.entered.wait(5)
+        server.stop(0)
+        for thread in threads:
+            thread.join(15)
+        assert len(answers) == 6
+        before = second.asked
+        for _ in range(10):
+            client.infer(PICTURE, GEOMETRY)
+        assert second.asked == before + 10
+
+
+@pytest.mark.parametrize(
+    ("status", "waited_s", "opens"),
+    [
+        ("StatusCode.DEADLINE_EXCEEDED", 0.1, False),
+        ("StatusCode.DEADLINE_EXCEEDED", 4, True),
+        ("StatusCode.UNAVAILABLE", 0, True),
+        ("StatusCode.INTERNAL", 0, False),
+    ],
+)
+def test_what_opens_the_breaker(status: str, waited_s: float, opens: bool) -> None:
+    client = TritonClient("127.0.0.1:1", 5)
+    for _ in range(breaker.FAILURES_IN_A_ROW):
+        client._judge(InferenceServerException("", status), waited_s)
+    assert client._breaker.is_open == opens
+
+
+def test_full_queues_do_not_open_the_breaker(server: tuple[Scripted, TritonClient]) -> None:
+    servicer, client = server
+    servicer.failures = [FULL] * breaker.FAILURES_IN_A_ROW
+    for _ in range(breaker.FAILURES_IN_A_ROW):
+        with pytest.raises(UpstreamOverloaded):
+            client.infer(PICTURE, GEOMETRY)
+    assert not client._breaker.is_open
