@@ -63,6 +63,7 @@ def test_results_are_typed(ask: Asking, service: str, triton: FakeTriton) -> Non
     assert isinstance(answer, vultus.Analysis)
     (face,) = answer.faces
     assert isinstance(face, vultus.Face)
+    assert face.emotion
     assert (face.age, face.emotion.dominant, face.gender) == (31.5, "happy", None)
     assert triton.asked[-2:] == ("AGE", "EMOTION")
     assert answer.request_id
