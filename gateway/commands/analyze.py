@@ -75,6 +75,8 @@ def analyze(
     found = find(photos, without=draw)
     if not found:
         raise click.UsageError("No pictures in what was named.")
+    if draw:
+        _make(draw)
     with ExitStack() as stack:
         service = _service(stack, url, grpc, key, timeout_s)
         names = _checked(attributes, service.offered())
@@ -82,6 +84,13 @@ def analyze(
         work = partial(_outcome, service, names, max_faces)
         tasks = [Task(photograph, place) for photograph, place in zip(found, places, strict=True)]
         sys.exit(_run(work, tasks, concurrency, FORMS[form](_write)))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"{folder} cannot be written: {error.strerror}.") from None
 
 
 def _service(stack: ExitStack, url: str | None, grpc: str | None, key: str | None, timeout_s: float) -> Service:

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.commands.analysis.marking import worn
 from gateway.commands.analysis.services import Failed
+from gateway.commands.analysis.wording import worn
 from gateway.v1_schema import AnalysisOut, FaceOut
 
 Write = Callable[[str], None]
@@ -105,7 +105,10 @@ class Table:
         from rich.console import Console
 
         # Into a file or a pipe nothing is cut, whatever the terminal's width.
-        Console(file=sys.stdout, width=None if sys.stdout.isatty() else 1000).print(self._table)
+        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 1000)
+        with console.capture() as captured:
+            console.print(self._table)
+        self._write(captured.get())
 
 
 FORMS: dict[str, Callable[[Write], Form]] = {"json": JsonLines, "csv": Csv, "table": Table}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -19,7 +18,7 @@ FEATURES = {
     "aarch64": ("asimd", "asimddp", "i8mm", "sve", "bf16"),
 }
 # scripts/serve with its defaults, all processes together (proportional set size), after 200 photographs at four a time.
-NEEDED_MB = 1500
+NEEDED_MB = 1900
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -61,8 +60,7 @@ def memory(running: bool, info: Path = Path("/proc/meminfo"), limit: Path = CGRO
 
 def gpu() -> Finding:
     """Whether there is a GPU, and whether ONNX Runtime here could use it."""
-    program = shutil.which("nvidia-smi")
-    listed = subprocess.run([program, "-L"], capture_output=True, text=True, check=False).stdout if program else ""
+    listed = _listed_gpus()
     if "GPU" not in listed:
         return Finding("GPU", State.OK, "none found; models run on the CPU")
     told = re.sub(r" \(UUID.*", "", listed.splitlines()[0])
@@ -72,3 +70,11 @@ def gpu() -> Finding:
         if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             return Finding("GPU", State.OK, f"{told}; scripts/serve --device gpu insists on it")
     return Finding("GPU", State.NOTE, f"{told}; this ONNX Runtime cannot use it", "Install onnxruntime-gpu in its place.")
+
+
+def _listed_gpus() -> str:
+    """One line a GPU; empty without a driver, or with one that does not answer."""
+    try:
+        return subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=20).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

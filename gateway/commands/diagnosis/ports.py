@@ -28,7 +28,7 @@ class Port:
 
 def _is_gateway(address: str) -> bool:
     try:
-        with vultus.Client(f"http://{address}", timeout_s=PATIENCE_S) as client:
+        with vultus.Client(f"http://{address}", timeout_s=PATIENCE_S, retries=0) as client:
             client.readiness()
             return True
     except vultus.VultusError:

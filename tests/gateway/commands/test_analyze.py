@@ -129,6 +129,15 @@ def test_drawn_pictures(vultus: Vultus, folder: Path) -> None:
     assert len(vultus("analyze", folder, "--draw", out, "--json").stdout.splitlines()) == len(result.stdout.splitlines())
 
 
+def test_drawn_pictures_that_cannot_be_written(vultus: Vultus, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert vultus("analyze", PHOTO, "--draw", tmp_path / "file" / "out").exit_code == 2
+    (tmp_path / "out" / "astronaut.png").mkdir(parents=True)
+    result = vultus("analyze", PHOTO, "--draw", tmp_path / "out", "--csv")
+    assert result.exit_code == 1
+    assert [row["error"] for row in rows(result)] == ["not_drawn"]
+
+
 def test_files_that_cannot_be_read(vultus: Vultus, tmp_path: Path) -> None:
     result = vultus("analyze", tmp_path / "none.jpg", tmp_path / "*.png", PHOTO, "--csv")
     assert result.exit_code == 1
@@ -178,6 +187,14 @@ def test_wrong_use(vultus: Vultus, arguments: list[str], status: int, said: str)
     result = vultus("analyze", PHOTO, *arguments)
     assert (result.exit_code, result.stdout) == (status, "")
     assert said in result.stderr
+
+
+def test_http_needs_no_image_library() -> None:
+    program = (
+        "import sys, gateway.commands.analyze, gateway.commands.analysis.forms; print({'cv2', 'tritonclient', 'flask'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_nothing_to_do_is_wrong_use(vultus: Vultus, tmp_path: Path) -> None:

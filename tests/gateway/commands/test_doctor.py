@@ -99,6 +99,8 @@ def test_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = machine.gpu()
     assert "NVIDIA H100" in found.told
     assert "UUID" not in found.told
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert "CPU" in machine.gpu().told
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
     assert "CPU" in machine.gpu().told
 
