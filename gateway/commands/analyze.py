@@ -150,7 +150,7 @@ def _run(work: partial[AnalysisOut | Failed], tasks: list[Task], concurrency: in
         finally:
             form.end()
     seconds = time.monotonic() - started
-    click.echo(f"{done} pictures, {faces} faces, {failed} failed, {seconds:.1f} s", err=True)
+    click.echo(f"pictures: {done}, faces: {faces}, failed: {failed}; {seconds:.1f} s", err=True)
     return SOME_FAILED if failed else 0
 
 

@@ -68,7 +68,7 @@ def test_csv_of_a_folder(vultus: Vultus, folder: Path) -> None:
         ("b/d.JPG", "302", "1", ""),
     ]
     assert f"{folder}/b/cut.jpg: The image is damaged or incomplete. (request " in result.stderr
-    assert "5 pictures, 8 faces, 1 failed" in result.stderr
+    assert "pictures: 5, faces: 8, failed: 1" in result.stderr
 
 
 def test_every_cell_is_what_the_service_said(vultus: Vultus) -> None:
