@@ -4,87 +4,30 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from collections.abc import Callable
-from typing import TypeVar
+from importlib import import_module
 
 import click
 
-from gateway.errors import GatewayError
-from gateway.keys import Key, KeyStore, State
-from gateway.settings import Settings
-from gateway.vendors import VENDORS
 
-T = TypeVar("T")
-APIS = {"vultus": False} | {vendor.name: vendor.paired for vendor in VENDORS}
+class Subcommands(click.Group):
+    """Those of gateway/commands. Each is imported when it is called: what one needs (a database), another need not wait for."""
+
+    names = ("analyze", "serve", "keys", "models", "doctor")
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """In the order of the help page."""
+        return list(self.names)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command that its module calls by its own name."""
+        command: click.Command | None = getattr(import_module(f"gateway.commands.{name}"), name) if name in self.names else None
+        return command
 
 
-@click.group()
+@click.group(cls=Subcommands)
 @click.version_option(package_name="vultus")
 def main() -> None:
     """Open, self-hosted face analysis."""
-
-
-@main.group()
-@click.option("--keys-url", help="database of keys (default: VULTUS_KEYS_URL or the setting's default)")
-@click.pass_context
-def keys(context: click.Context, keys_url: str | None) -> None:
-    """Issue and manage the keys of callers."""
-    context.obj = KeyStore(keys_url or Settings().keys_url)
-
-
-@keys.command()
-@click.argument("api", type=click.Choice(sorted(APIS)))
-@click.argument("label")
-@click.option("--quota", type=click.IntRange(min=0), help="successful calls per calendar month (default: unlimited)")
-@click.option("--rate", type=click.IntRange(min=1), help="calls per second (default: unlimited)")
-@click.pass_obj
-def create(store: KeyStore, api: str, label: str, quota: int | None, rate: int | None) -> None:
-    """Issue a key for API to the caller named LABEL. The secret is shown once."""
-    issued = _guarded(lambda: store.create(api, label, quota, rate, pair=APIS[api]))
-    if APIS[api]:
-        click.echo(f"identifier {issued.key.identifier}")
-    click.echo(f"secret     {issued.secret}")
-
-
-@keys.command(name="list")
-@click.pass_obj
-def list_keys(store: KeyStore) -> None:
-    """All keys, without their secrets."""
-    for key in _guarded(store.keys):
-        click.echo(_line(key))
-
-
-@keys.command()
-@click.argument("number", type=int)
-@click.pass_obj
-def suspend(store: KeyStore, number: int) -> None:
-    """Refuse key NUMBER for now ("account suspended")."""
-    _set_state(store, number, State.SUSPENDED)
-
-
-@keys.command()
-@click.argument("number", type=int)
-@click.pass_obj
-def resume(store: KeyStore, number: int) -> None:
-    """Accept key NUMBER again."""
-    _set_state(store, number, State.ACTIVE)
-
-
-@keys.command()
-@click.argument("number", type=int)
-@click.pass_obj
-def revoke(store: KeyStore, number: int) -> None:
-    """Make key NUMBER invalid."""
-    _set_state(store, number, State.REVOKED)
-
-
-@keys.command()
-@click.argument("number", type=int)
-@click.pass_obj
-def usage(store: KeyStore, number: int) -> None:
-    """Successful calls of key NUMBER by month."""
-    for month, calls in _guarded(lambda: store.usage(number)):
-        click.echo(f"{month}  {calls}")
 
 
 def may_be_open(host: str) -> bool:
@@ -93,24 +36,6 @@ def may_be_open(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _set_state(store: KeyStore, number: int, state: State) -> None:
-    if not _guarded(lambda: store.set_state(number, state)):
-        raise click.ClickException(f"There is no key {number}.")
-
-
-def _line(key: Key) -> str:
-    quota = "unlimited" if key.monthly_quota is None else f"{key.monthly_quota}/month"
-    rate = "unlimited" if key.rate_per_s is None else f"{key.rate_per_s}/s"
-    return f"{key.id:4}  {key.api:14}  {key.state:10}  {quota:14}  {rate:10}  {key.identifier}  {key.label}"
-
-
-def _guarded(operation: Callable[[], T]) -> T:
-    try:
-        return operation()
-    except GatewayError as problem:
-        raise click.ClickException(problem.detail or problem.title) from None
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import csv
 import json
+import os
 import re
 import shlex
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from gateway.settings import Settings
@@ -14,7 +18,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def blocks(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```", README, re.S | re.M)
+    return [text for marked, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.S | re.M) if marked == kind]
 
 
 def without_what_varies(answer: dict[str, Any]) -> dict[str, Any]:
@@ -28,6 +32,40 @@ def test_the_curl_gives_the_printed_json(served: Served) -> None:
     answer = json.loads(subprocess.run([*command, "-s"], capture_output=True, check=True, text=True, cwd=ROOT).stdout)
     (printed,) = blocks("json")
     close(without_what_varies(json.loads(printed)), without_what_varies(answer))
+
+
+def run(command: str, served: Served, folder: Path) -> subprocess.CompletedProcess[str]:
+    """As typed in this environment; what it writes lands in `folder`, from where the test pictures are seen as from the repository."""
+    if not (folder / "tests").exists():
+        (folder / "tests").symlink_to(ROOT / "tests")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "VULTUS_URL": served.base, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_command_line(served: Served, tmp_path: Path) -> None:
+    (block,) = [block for block in blocks("") if block.startswith("vultus")]
+    table, lines, _, card, doctor = [run(command, served, tmp_path) for command in block.splitlines()]
+    assert (table.returncode, lines.returncode, card.returncode) == (0, 0, 0), table.stderr + lines.stderr
+    assert "astronaut.jpg" in table.stdout
+    assert json.loads(lines.stdout)["faces"][0]["emotion"]["dominant"] == "happy"
+    (row,) = csv.DictReader((tmp_path / "faces.csv").read_text().splitlines())
+    assert (row["gender"], row["error"]) == ("female", "")
+    assert [path.name for path in (tmp_path / "marked").iterdir()] == ["astronaut.png"]
+    assert card.stdout.startswith("# face_demographics")
+    # Other programs may have the usual ports of this machine, which it then says.
+    assert re.search(r"^ok +analysis +found the face of astronaut.jpg by the service", doctor.stdout, re.M), doctor.stdout
+    assert re.search(r"^ok +service", doctor.stdout, re.M)
+
+
+def test_the_python_client(served: Served, tmp_path: Path) -> None:
+    (program,) = blocks("python")
+    program = program.replace("http://127.0.0.1:8080", served.base)
+    done = run(f"python -c {shlex.quote(program)}", served, tmp_path)
+    x1, age, yaw = map(float, done.stdout.split())
+    assert abs(x1 - 180.1) < 3, done.stderr
+    assert 20 < age < 70
+    assert -30 < yaw < 30
 
 
 def close(printed: Any, actual: Any) -> None:

@@ -1,0 +1,1 @@
+"""The subcommands of `vultus`, one a file."""

@@ -1,0 +1,1 @@
+"""What `vultus analyze` is made of."""

@@ -1,0 +1,142 @@
+"""How answers are written: JSON lines, CSV or a table for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.commands.analysis.services import Failed
+from gateway.commands.analysis.wording import worn
+from gateway.v1_schema import AnalysisOut, FaceOut
+
+Write = Callable[[str], None]
+
+# Stable: new ones come at the end, before `error`. Documented in README.md.
+COLUMNS = (
+    "picture", "width", "height", "faces", "face", "x1", "y1", "x2", "y2", "confidence", "age", "gender", "gender_probability",
+    "emotion", "emotion_probability", "race", "race_probability", "liveness", "is_real", "glasses", "glasses_probability",
+    "mask", "mask_probability", "hat", "hat_probability", "beauty", "quality", "yaw", "pitch", "roll", "error",
+)  # fmt: skip
+# A cell that begins like a formula is run by spreadsheets.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Form(Protocol):
+    """Takes answers in order. `end` is called once, also when not everything was done."""
+
+    def add(self, name: str, outcome: AnalysisOut | Failed) -> None:
+        """The outcome of the picture called `name`."""
+
+    def end(self) -> None:
+        """Write what was kept back."""
+
+
+class JsonLines:
+    """One JSON object a picture: the answer of /v1/analyze with `picture` before it, or `picture` and `error`."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+
+    def add(self, name: str, outcome: AnalysisOut | Failed) -> None:
+        """As Form."""
+        if isinstance(outcome, Failed):
+            line = json.dumps({"picture": name, "error": {"code": outcome.code, "detail": str(outcome)}}, ensure_ascii=False)
+        else:
+            rest = outcome.model_dump_json(exclude_none=True)
+            line = f'{{"picture":{json.dumps(name, ensure_ascii=False)},{rest.removeprefix("{")}'
+        self._write(line + "\n")
+
+    def end(self) -> None:
+        """As Form."""
+
+
+class Csv:
+    """One row a face; a picture without a face, or with an error, has one row whose cells about a face are empty."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._rows([dict(zip(COLUMNS, COLUMNS, strict=True))])
+
+    def add(self, name: str, outcome: AnalysisOut | Failed) -> None:
+        """As Form."""
+        name = f"'{name}" if name.startswith(FORMULA) else name
+        if isinstance(outcome, Failed):
+            self._rows([{"picture": name, "error": outcome.code}])
+            return
+        picture = {"picture": name, "width": outcome.image.width, "height": outcome.image.height, "faces": len(outcome.faces)}
+        self._rows([{**picture, "face": index, **cells(face)} for index, face in enumerate(outcome.faces)] or [picture])
+
+    def end(self) -> None:
+        """As Form."""
+
+    def _rows(self, rows: list[dict[str, object]]) -> None:
+        text = io.StringIO()
+        csv.DictWriter(text, COLUMNS).writerows(rows)
+        self._write(text.getvalue())
+
+
+class Table:
+    """For people, at the end: columns are as wide as their contents."""
+
+    def __init__(self, write: Write) -> None:
+        from rich.table import Table as RichTable
+
+        self._write = write
+        self._table = RichTable("picture", "box", "sure", "age", "gender", "emotion", "alive", "wears", header_style="bold")
+
+    def add(self, name: str, outcome: AnalysisOut | Failed) -> None:
+        """As Form."""
+        from rich.text import Text
+
+        if isinstance(outcome, Failed):
+            self._table.add_row(Text(name), Text(outcome.code, "red"))
+        elif not outcome.faces:
+            self._table.add_row(Text(name), "no face")
+        else:
+            for index, face in enumerate(outcome.faces):
+                self._table.add_row(Text("" if index else name), *(Text(cell) for cell in _words(face)))
+
+    def end(self) -> None:
+        """As Form."""
+        from rich.console import Console
+
+        # Into a file or a pipe nothing is cut, whatever the terminal's width.
+        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 1000)
+        with console.capture() as captured:
+            console.print(self._table)
+        self._write(captured.get())
+
+
+FORMS: dict[str, Callable[[Write], Form]] = {"json": JsonLines, "csv": Csv, "table": Table}
+
+
+def cells(face: FaceOut) -> dict[str, object]:
+    """The cells of COLUMNS about one face; an attribute that is not known has none."""
+    box = face.box
+    row: dict[str, object] = {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2, "confidence": face.confidence}
+    row |= {"age": face.age, "beauty": face.beauty, "quality": face.quality and face.quality.overall}
+    for name, label in (("gender", face.gender), ("hat", face.hat)):
+        row |= {name: label.value, f"{name}_probability": label.probability} if label else {}
+    for name, guess in (("emotion", face.emotion), ("race", face.race)):
+        row |= {name: guess.dominant, f"{name}_probability": guess.probabilities[guess.dominant]} if guess else {}
+    for name, kind in (("glasses", face.glasses), ("mask", face.mask)):
+        row |= {name: kind.value, f"{name}_probability": kind.probabilities[kind.value]} if kind else {}
+    row |= {"liveness": face.liveness.score, "is_real": str(face.liveness.is_real).lower()} if face.liveness else {}
+    return row | ({"yaw": face.pose.yaw, "pitch": face.pose.pitch, "roll": face.pose.roll} if face.pose else {})
+
+
+def _words(face: FaceOut) -> tuple[str, ...]:
+    box = face.box
+    return (
+        f"{box.x1:.0f},{box.y1:.0f} {box.x2:.0f},{box.y2:.0f}",
+        f"{face.confidence:.2f}",
+        "" if face.age is None else f"{face.age:.0f}",
+        f"{face.gender.value} {face.gender.probability:.2f}" if face.gender else "",
+        f"{face.emotion.dominant} {face.emotion.probabilities[face.emotion.dominant]:.2f}" if face.emotion else "",
+        ("yes" if face.liveness.is_real else "no") + f" {face.liveness.score:.2f}" if face.liveness else "",
+        worn(face),
+    )

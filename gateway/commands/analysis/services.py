@@ -1,0 +1,139 @@
+"""The two ways to an analysis: the gateway over HTTP, or Triton over gRPC with the gateway's own decoder and analyzer in this process.
+
+Both raise `Failed` for a picture that cannot be analysed and `Stop` when no further picture could be.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import click
+
+import vultus
+from gateway import errors
+from gateway.v1_schema import AnalysisOut, ImageSize, TimingsOut
+
+
+class Failed(Exception):
+    """One picture was not analysed. `code` is that of the gateway's errors, or one of the client's own."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Stop(click.ClickException):
+    """Nothing more can be done. Its `exit_code` becomes that of the program."""
+
+
+class Gone(Stop):
+    """The service cannot be reached."""
+
+    exit_code = 3
+
+
+class Refused(Stop):
+    """What was asked is refused, or cannot be asked: it would be so for every picture."""
+
+    exit_code = 2
+
+
+# Failures without a code of the service.
+OWN_CODES: dict[type[vultus.VultusError], str] = {
+    vultus.TimedOut: "timed_out",
+    vultus.ConnectionBroken: "connection_broken",
+    vultus.UnexpectedAnswer: "unexpected_answer",
+}
+
+
+class Service(Protocol):
+    """Where pictures are analysed. May be used by many threads."""
+
+    def offered(self) -> list[str]:
+        """Names of the attributes that can be asked for. Raises Stop."""
+
+    def analyze(self, path: Path, attributes: Sequence[str] | None, max_faces: int | None) -> AnalysisOut:
+        """Raises Failed, Stop, OSError."""
+
+
+class Gateway:
+    """A gateway, over HTTP."""
+
+    def __init__(self, client: vultus.Client) -> None:
+        self._client = client
+
+    def offered(self) -> list[str]:
+        """As Service."""
+        try:
+            return [attribute.name for attribute in self._client.attributes()]
+        except vultus.VultusError as error:
+            raise Gone(str(error)) from error
+
+    def analyze(self, path: Path, attributes: Sequence[str] | None, max_faces: int | None) -> AnalysisOut:
+        """As Service."""
+        try:
+            return self._client.analyze(path, attributes=attributes, max_faces=max_faces)
+        except (vultus.KeyRefused, vultus.RequestRefused) as error:
+            raise Refused(str(error)) from error
+        except vultus.Unreachable as error:
+            raise Gone(str(error)) from error
+        except vultus.ServiceError as error:
+            if error.code == errors.UpstreamUnavailable.code:
+                raise Gone(str(error)) from error
+            raise Failed(error.code, f"{error} (request {error.request_id})") from error
+        except vultus.VultusError as error:
+            raise Failed(OWN_CODES[type(error)], str(error)) from error
+
+
+class Triton:
+    """A Triton server, over gRPC. Needs the model repository that it serves, for the meaning of the tensors."""
+
+    def __init__(self, address: str, timeout_s: float) -> None:
+        from gateway.analyzer import Analyzer
+        from gateway.images import rules_of
+        from gateway.models import read_catalogue
+        from gateway.settings import Settings
+        from gateway.triton import TritonClient
+
+        settings = Settings()
+        try:
+            catalogue = read_catalogue(settings.model_repository)
+        except OSError:
+            raise Refused(f"There is no model repository in {settings.model_repository}; set VULTUS_MODEL_REPOSITORY.") from None
+        self._address, self._triton = address, TritonClient(address, timeout_s)
+        self._analyzer, self._offered = Analyzer(self._triton, catalogue), [output.attribute for output in catalogue.outputs]
+        self._rules, self._working_side_px = rules_of(settings), settings.working_side_px
+
+    def offered(self) -> list[str]:
+        """As Service."""
+        if not self._triton.is_ready():
+            raise Gone(f"No Triton at {self._address} is ready to serve face_analysis.")
+        return self._offered
+
+    def analyze(self, path: Path, attributes: Sequence[str] | None, max_faces: int | None) -> AnalysisOut:
+        """As Service."""
+        from gateway.images import decode
+        from gateway.native import render_face
+
+        try:
+            picture = decode(path.read_bytes(), self._rules, self._working_side_px)
+            analysis = self._analyzer.analyze(picture, self._analyzer.by_default if attributes is None else attributes)
+        except errors.UpstreamUnavailable as error:
+            raise Gone(str(error)) from error
+        except errors.GatewayError as error:
+            raise Failed(error.code, str(error)) from error
+        started = time.perf_counter()
+        faces = [render_face(face) for face in analysis.faces[:max_faces]]
+        render_ms = (time.perf_counter() - started) * 1e3
+        timings = analysis.timings
+        return AnalysisOut(
+            request_id=uuid.uuid4().hex,
+            image=ImageSize(width=analysis.width_px, height=analysis.height_px),
+            faces=faces,
+            models=analysis.model_versions,
+            timings_ms=TimingsOut(decode=round(timings.decode_ms, 2), inference=round(timings.inference_ms, 2), render=round(render_ms, 2)),
+        )

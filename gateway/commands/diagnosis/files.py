@@ -1,0 +1,41 @@
+"""The model repository: whether every graph is there, and is the one that its card describes."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+from gateway.commands.diagnosis.finding import Finding, State
+from gateway.models import ATTRIBUTE_MODELS, DETECTOR, ENSEMBLE
+
+STEPS = ("face_prepare", DETECTOR, "face_align", *ATTRIBUTE_MODELS)
+POINTER = b"version https://git-lfs"
+MEND = "Get the file again from the repository (git checkout, git lfs pull), or correct model.toml if you replaced the model yourself."
+
+
+def check(repository: Path) -> list[Finding]:
+    """One finding for all that is well, one for each file that is not."""
+    if not (repository / ENSEMBLE / "config.pbtxt").exists():
+        advice = "Set VULTUS_MODEL_REPOSITORY to the repository's folder model_repository."
+        return [Finding("models", State.FAILED, f"no model repository in {repository}", advice)]
+    wrong = {name: fault for name in STEPS if (fault := _fault(repository / name))}
+    told = f"{len(STEPS) - len(wrong)} of {len(STEPS)} present, those with a card as its sha256 says"
+    faults = [Finding(name, State.FAILED, fault, MEND) for name, fault in wrong.items()]
+    return [Finding("models", State.NOTE if wrong else State.OK, told), *faults]
+
+
+def _fault(folder: Path) -> str:
+    graph = folder / "1" / "model.onnx"
+    if not graph.exists():
+        return f"{graph} is missing"
+    content = graph.read_bytes()
+    if content.startswith(POINTER):
+        return f"{graph} is a Git LFS pointer, not the model"
+    card = folder / "model.toml"
+    file = tomllib.loads(card.read_text())["file"] if card.exists() else {}
+    # A card with a path describes the learned part of a graph that is built here.
+    described = folder.parents[1] / file["path"] if "path" in file else graph
+    if not file or not described.exists():
+        return ""
+    return "" if hashlib.sha256(described.read_bytes()).hexdigest() == file["sha256"] else f"{described} is not what its card describes"

@@ -1,0 +1,149 @@
+"""Both clients against the real gateway over HTTP; only Triton is a fake."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+import vultus
+from gateway.errors import UpstreamUnavailable
+from gateway.keys import KeyStore
+from gateway.services import KEY
+from tests.client.conftest import Asking, Script
+from tests.conftest import PICTURES, FakeTriton
+
+PHOTO = PICTURES / "astronaut.jpg"
+
+
+def test_every_kind_of_image_arrives_unchanged(ask: Asking, service: str, astronaut: bytes, tmp_path: Path) -> None:
+    behind = tmp_path / "behind.bin"
+    behind.write_bytes(b"a header of another format" + astronaut)
+    with PHOTO.open("rb") as whole, behind.open("rb") as part:
+        part.seek(26)
+        for image in (PHOTO, str(PHOTO), astronaut, whole, io.BytesIO(astronaut), part):
+            answer = ask(service, "analyze", image)
+            assert (answer.image.width, answer.image.height, len(answer.faces)) == (512, 512, 2)
+        assert not part.closed
+
+
+def test_a_stream_that_cannot_seek(ask: Asking, service: str) -> None:
+    with subprocess.Popen(["cat", str(PHOTO)], stdout=subprocess.PIPE) as program:
+        assert program.stdout
+        assert len(ask(service, "analyze", program.stdout).faces) == 2
+
+
+def test_a_file_is_sent_in_pieces_with_its_length(ask: Asking, script: Script, tmp_path: Path) -> None:
+    large = tmp_path / "large.jpg"
+    large.write_bytes(bytes(range(256)) * 4096 + b"end")
+    script.answers = [(500, {}, b"")]
+    with pytest.raises(vultus.UnexpectedAnswer):
+        ask(script.url, "analyze", large)
+    assert script.bodies == [large.read_bytes()]
+    assert script.headers[0]["Content-Length"] == str(large.stat().st_size)
+
+
+def test_a_text_file_is_a_mistake(ask: Asking, service: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    with (tmp_path / "a.txt").open() as file, pytest.raises(TypeError):
+        ask(service, "analyze", file)
+
+
+def test_a_missing_file_is_an_os_error(ask: Asking, service: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        ask(service, "analyze", tmp_path / "none.jpg")
+
+
+def test_results_are_typed(ask: Asking, service: str, triton: FakeTriton) -> None:
+    answer = ask(service, "analyze", PHOTO, attributes=["age", "emotion"], max_faces=1)
+    assert isinstance(answer, vultus.Analysis)
+    (face,) = answer.faces
+    assert isinstance(face, vultus.Face)
+    assert face.emotion
+    assert (face.age, face.emotion.dominant, face.gender) == (31.5, "happy", None)
+    assert triton.asked[-2:] == ("AGE", "EMOTION")
+    assert answer.request_id
+
+
+@pytest.mark.parametrize("wanted", ["age,hat", ["age", "hat"], ("age", "hat")])
+def test_attributes_by_name(service: str, triton: FakeTriton, wanted: str) -> None:
+    with vultus.Client(service) as client:
+        client.analyze(PHOTO, attributes=wanted)
+    assert triton.asked[-2:] == ("AGE", "HAT")
+
+
+def test_no_attributes_is_not_the_default(ask: Asking, service: str, triton: FakeTriton) -> None:
+    assert ask(service, "analyze", PHOTO, attributes=[]).faces[0].age is None
+    assert "AGE" not in triton.asked
+
+
+def test_what_is_offered(ask: Asking, service: str, offered: tuple[str, ...]) -> None:
+    rows = ask(service, "attributes")
+    assert tuple(row.name for row in rows) == offered
+    assert all(isinstance(row, vultus.Attribute) for row in rows)
+
+
+def test_readiness(ask: Asking, service: str, triton: FakeTriton) -> None:
+    assert ask(service, "ready") is True
+    triton.ready = False
+    assert ask(service, "ready") is False
+    assert "Triton" in (ask(service, "readiness").detail or "")
+
+
+def test_keys(ask: Asking, service: str, app: Flask) -> None:
+    store = KeyStore(app.extensions[KEY].settings.keys_url)
+    issued = store.create("vultus", "me")
+    assert ask(service, "analyze", PHOTO, options={"key": issued.secret}).faces
+    for options, code in (({}, "key_missing"), ({"key": "wrong"}, "key_invalid")):
+        with pytest.raises(vultus.KeyRefused) as refused:
+            ask(service, "analyze", PHOTO, options=options)
+        assert (refused.value.code, refused.value.status) == (code, 401)
+
+
+def test_a_refusal_says_what_and_which_request(ask: Asking, service: str, triton: FakeTriton) -> None:
+    with pytest.raises(vultus.ImageRefused) as refused:
+        ask(service, "analyze", b"not an image")
+    assert (refused.value.code, refused.value.status) == ("unrecognised_image", 415)
+    assert len(refused.value.request_id) == 32
+    assert str(refused.value) == "The bytes are not an image."
+    with pytest.raises(vultus.ImageRefused, match="no bytes"):
+        ask(service, "analyze", b"")
+    with pytest.raises(vultus.ImageRefused) as refused:
+        ask(service, "analyze", b"\xff" * 2**19)
+    assert refused.value.code == "body_too_large"
+    with pytest.raises(vultus.RequestRefused, match="attributes names something unknown"):
+        ask(service, "analyze", PHOTO, attributes=["shoe size"])
+
+
+def test_a_lost_triton(ask: Asking, service: str, triton: FakeTriton) -> None:
+    triton.failure = UpstreamUnavailable(retry_after_s=7)
+    with pytest.raises(vultus.ServiceUnavailable) as refused:
+        ask(service, "analyze", PHOTO, options={"retries": 0})
+    assert (refused.value.code, refused.value.retry_after_s) == ("upstream_unavailable", 7)
+
+
+@pytest.mark.parametrize("url", ["vultus.example", "ftp://vultus.example", "http://", "http://x:port", ""])
+def test_an_address_that_is_none(url: str) -> None:
+    for kind in (vultus.Client, vultus.AsyncClient):
+        with pytest.raises(ValueError, match="is not an address"):
+            kind(url)
+
+
+def test_importing_is_light() -> None:
+    program = (
+        "import sys, vultus; print([name for name in ('flask', 'cv2', 'numpy', 'tritonclient', 'grpc', 'PIL') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_each_module_has_one_name() -> None:
+    program = (
+        "import importlib.util as i; print([i.find_spec(name) for name in ('gateway.client', 'gateway.python_client', 'gateway.vultus')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "[None, None, None]"
