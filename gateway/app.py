@@ -11,6 +11,7 @@ from gateway import documentation, health, native, page, problems, telemetry
 from gateway import errors as e
 from gateway.admission import Admission
 from gateway.analyzer import Analyzer
+from gateway.decoders import Decoders
 from gateway.fetch import Fetcher
 from gateway.keys import KeyStore
 from gateway.models import read_catalogue
@@ -22,6 +23,9 @@ from gateway.vendor import json_answer
 from gateway.vendors import VENDORS, vendor_of
 
 log = logging.getLogger("vultus.app")
+
+# Of a form: no API has more than a few short fields, and at most ten files.
+MAX_TEXT_FIELD_BYTES, MAX_FORM_PARTS = 64 * 2**10, 100
 
 # Werkzeug's routing and parsing failures in our terms.
 FROM_HTTP: dict[type[HTTPException], type[e.GatewayError]] = {
@@ -40,12 +44,14 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
+    app.config["MAX_FORM_MEMORY_SIZE"] = MAX_TEXT_FIELD_BYTES
+    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     client = triton or TritonClient(settings.triton, settings.deadline_s)
     catalogue = read_catalogue(settings.model_repository)
     admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url)
     analyzer = Analyzer(client, catalogue)
-    app.extensions[KEY] = Services(settings, catalogue, client, analyzer, admission, Fetcher(settings), picture_store(settings))
+    decoders = Decoders(settings)
+    app.extensions[KEY] = Services(settings, catalogue, client, decoders, analyzer, admission, Fetcher(settings), picture_store(settings))
     if admission.open:
         log.warning("no key has been issued: anybody who reaches this service may use it")
     telemetry.install(app)

@@ -6,7 +6,9 @@ from typing import Any
 
 from prometheus_client import multiprocess
 
-worker_class = "gthread"
+from gateway.services import KEY
+
+worker_class = "gateway.gunicorn_worker.Worker"
 threads = 16
 timeout = 60
 graceful_timeout = 30
@@ -15,6 +17,11 @@ accesslog = None
 loglevel = "warning"
 limit_request_line = 8190
 limit_request_fields = 64
+
+
+def post_worker_init(worker: Any) -> None:
+    """Start the decoders before the first request needs them."""
+    worker.wsgi.extensions[KEY].decoders.start()
 
 
 def child_exit(server: Any, worker: Any) -> None:

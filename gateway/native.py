@@ -17,7 +17,7 @@ from gateway.analyzer import READERS
 from gateway.documentation import describe
 from gateway.errors import InvalidParameter, MalformedBody, MissingImage, UnsupportedImage
 from gateway.faces import Analysis, Distribution, Face
-from gateway.images import decode, rules_of
+from gateway.images import rules_of
 from gateway.services import services
 
 blueprint = Blueprint("v1", __name__, url_prefix="/v1")
@@ -55,7 +55,7 @@ def analyze() -> Response:
     with services().admission.counted(key):
         wanted = _parse(services().analyzer.by_default)
         settings = services().settings
-        picture = decode(wanted.data, rules_of(settings), settings.working_side_px)
+        picture = services().decoders.decode(wanted.data, rules_of(settings), settings.working_side_px)
         analysis = services().analyzer.analyze(picture, wanted.attributes)
         return _render(analysis, wanted.max_faces)
 

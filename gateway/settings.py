@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     deadline_s: float = Field(9.0, gt=0, description="Longest time a request may wait for Triton, seconds.")
     model_repository: Path = Field(REPOSITORY, description="Where model.toml and config.pbtxt of every model lie.")
     max_body_bytes: int = Field(28 * 2**20, gt=0, description="Largest request body that is read, bytes (base64 of the largest image).")
+    upload_s: float = Field(30.0, gt=0, description="Longest time a request may take to arrive, seconds.")
     max_image_bytes: int = Field(20 * 2**20, gt=0, description="Largest image file, bytes.")
     max_image_pixels: int = Field(50_000_000, gt=0, description="Largest image that is decoded, pixels, from its header.")
     max_image_side_px: int = Field(16_384, gt=0, description="Longest image side that is decoded, pixels, from its header.")
@@ -26,6 +27,11 @@ class Settings(BaseSettings):
     working_side_px: int = Field(
         1_600, gt=0, description="JPEGs are decoded at reduced scale while their longer side stays at least this, pixels."
     )
+    decode_processes: int = Field(
+        2, ge=0, description="Decoders of images per gateway process; 0: decode in the gateway itself, without limits of time and memory."
+    )
+    decode_cpu_s: float = Field(5.0, gt=0, description="Longest processor time for decoding an image, seconds.")
+    decode_memory_bytes: int = Field(1536 * 2**20, gt=0, description="Most memory for decoding an image, bytes.")
     keys_url: str = Field("sqlite:///vultus-keys.sqlite", description="Database of keys and their usage, an SQLAlchemy URL.")
     require_keys: bool | None = Field(None, description="Whether callers need a key; unset: as soon as one key exists.")
     rate_storage_url: str = Field("memory://", description="Where call rates are counted: memory:// (per process) or a Redis URL.")
