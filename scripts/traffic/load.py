@@ -93,6 +93,6 @@ def ask(base: str, question: Question, timeout_s: float) -> Answer:
     """One request on a connection of its own, as the vendors' example programs make it. Raises OSError, HTTPException."""
     where = urlsplit(base)
     with closing(http.client.HTTPConnection(where.hostname or "", where.port, timeout=max(0.1, timeout_s))) as connection:
-        connection.request("POST", question.path, question.body, {"Content-Type": question.kind})
+        connection.request("POST", question.path, question.body, dict(question.headers))
         response = connection.getresponse()
         return read(response.status, response.read())

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from urllib3.filepost import encode_multipart_formdata
+
+from gateway.keys import Issued
 from scripts.benchmarking.pictures import case
-from scripts.benchmarking.targets import routes
 
 # Width, height, faces, size of the heads in pixels.
-LAYOUTS = (
+Layout = tuple[int, int, int, int]
+LAYOUTS: tuple[Layout, ...] = (
     (640, 480, 1, 180),
     (640, 480, 0, 0),
     (800, 600, 2, 220),
@@ -19,6 +24,15 @@ LAYOUTS = (
     (3000, 2000, 2, 800),
     (4000, 3000, 1, 1300),
 )
+SMALL = LAYOUTS[:5]
+# Path, field of the file, header of the secret, header of the identifier. MachineSense and Coqnitics have theirs in the body.
+FORMS = {
+    "arsa": ("/api/v1/face_analytics", "face_image", "x-key-secret", None),
+    "ailabtools": ("/api/portrait/analysis/face-analyzer-advanced", "image", "ailabapi-api-key", None),
+    "scaleflex": ("/images/face-analysis/upload/", "file", "Filerobot-Key", "Filerobot-Token"),
+    "coqnitics": ("/analyze", "filename", None, None),
+}
+APIS = ("vultus", "machinesense", *FORMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +42,31 @@ class Question:
     name: str
     path: str
     body: bytes
-    kind: str
+    headers: Mapping[str, str]
 
 
-def questions(layouts: Sequence[tuple[int, int, int, int]] = LAYOUTS) -> list[Question]:
-    """Every API with every picture."""
-    pictures = {f"{width}x{height} {faces} faces": case("", width, height, faces, head) for width, height, faces, head in layouts}
-    return [
-        Question(f"{api} {name}", path, body, kind)
-        for name, picture in pictures.items()
-        for api, (path, body, kind) in routes(picture).items()
-    ]
+def questions(layouts: Sequence[Layout] = LAYOUTS, keys: Mapping[str, Issued] | None = None) -> list[Question]:
+    """Every API with every picture, with a key for each API if there are keys."""
+    pictures = {f"{width}x{height} {faces} faces": case("", width, height, faces, head).jpeg for width, height, faces, head in layouts}
+    return [question(api, name, jpeg, (keys or {}).get(api)) for name, jpeg in pictures.items() for api in APIS]
+
+
+def question(api: str, picture: str, jpeg: bytes, key: Issued | None = None) -> Question:
+    """One API with one picture."""
+    name, secret = f"{api} {picture}", key.secret if key else "none"
+    if api == "vultus":
+        return Question(name, "/v1/analyze", jpeg, {"Content-Type": "image/jpeg", "X-API-Key": secret})
+    if api == "machinesense":
+        body = json.dumps({"image": base64.b64encode(jpeg).decode(), "api_key": secret}).encode()
+        return Question(name, "/faceapi/v1/face_age_detection", body, {"Content-Type": "application/json"})
+    path, field, secret_header, identifier_header = FORMS[api]
+    parts: dict[str, str | tuple[str, bytes]] = {field: ("photo.jpg", jpeg)}
+    if api == "coqnitics" and key:
+        parts |= {"access_key": key.key.identifier, "secret_key": key.secret}
+    body, kind = encode_multipart_formdata(parts)
+    headers = {"Content-Type": kind}
+    if secret_header and key:
+        headers[secret_header] = key.secret
+    if identifier_header and key:
+        headers[identifier_header] = key.key.identifier
+    return Question(name, path, body, headers)
