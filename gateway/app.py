@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from flask import Flask, Response, request
+from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from gateway import documentation, health, native, page, problems, telemetry
@@ -52,7 +53,7 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     analyzer = Analyzer(client, catalogue)
     decoders = Decoders(settings)
     app.extensions[KEY] = Services(settings, catalogue, client, decoders, analyzer, admission, Fetcher(settings), picture_store(settings))
-    if admission.open:
+    if _is_open(admission):
         log.warning("no key has been issued: anybody who reaches this service may use it")
     telemetry.install(app)
     for part in (native, health, documentation, page):
@@ -62,8 +63,19 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     app.after_request(_allow_browsers)
     app.register_error_handler(e.GatewayError, _fail)
     app.register_error_handler(HTTPException, _http_problem)
+    # A body whose chunks are malformed or end early: gunicorn says so only when it is read.
+    for unreadable in (ParseException, NoMoreData):
+        app.register_error_handler(unreadable, lambda _: _fail(e.MalformedBody()))
     app.register_error_handler(Exception, _defect)
     return app
+
+
+def _is_open(admission: Admission) -> bool:
+    """False also while the key store is away: a worker must start all the same, and then answers that it is."""
+    try:
+        return admission.open
+    except e.GatewayError:
+        return False
 
 
 def _http_problem(error: HTTPException) -> Response:

@@ -121,7 +121,10 @@ def _image_bytes() -> bytes:
 
 
 def _from_json() -> bytes:
-    body = request.get_json(silent=True)
+    try:
+        body = request.get_json(silent=True)
+    except RecursionError:
+        raise MalformedBody from None
     if not isinstance(body, dict):
         raise MalformedBody("The body is not a JSON object.")
     if len(body) != 1 or not isinstance(body.get("image", body.get("url")), str):

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,14 +83,15 @@ def fill_pictures(place: Place) -> Mend:
 
 
 def drop_keys(place: Place) -> Mend:
-    """The database file and what SQLite keeps beside it are gone, later they are back."""
-    moved = {path: path.with_name(f"moved-{path.name}") for path in place.keys_file.parent.glob(f"{place.keys_file.name}*")}
-    for path, aside in moved.items():
-        path.rename(aside)
+    """The database file and what SQLite keeps beside it are deleted; later the file is there again, from a backup."""
+    backup = place.keys_file.with_name("backup.sqlite")
+    with closing(sqlite3.connect(place.keys_file)) as source, closing(sqlite3.connect(backup)) as target:
+        source.backup(target)
+    for path in place.keys_file.parent.glob(f"{place.keys_file.name}*"):
+        path.unlink(missing_ok=True)
 
     def mend() -> None:
-        for path, aside in moved.items():
-            _replace(aside, path)
+        backup.replace(place.keys_file)
 
     return mend
 
@@ -123,11 +124,7 @@ def jump_clock(offset: str) -> Break:
 def _set(clock: Path, offset: str) -> None:
     written = clock.with_suffix(".new")
     written.write_text(f"{offset}\n")
-    _replace(written, clock)
-
-
-def _replace(source: Path, target: Path) -> None:
-    source.replace(target)
+    written.replace(clock)
 
 
 def _nothing() -> None:
