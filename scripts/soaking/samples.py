@@ -79,9 +79,9 @@ def cpu_s(root: psutil.Process) -> float:
 def role(process: psutil.Process) -> str:
     """What a process does, by its command line."""
     line = " ".join(process.cmdline())
-    if stub := re.search(r"triton_python_backend_stub\s.*?/models?/?|triton_python_backend_stub", line):
-        named = re.search(r"(face_\w+)", line)
-        return f"model {named[1] if named else stub[0]}"
+    if "triton_python_backend_stub" in line:
+        named = re.search(r"/(\w+)/\d+/model\.onnx", line)
+        return f"model {named[1] if named else '?'}"
     if "tritonserver" in line:
         return "triton"
     if "multiprocessing.forkserver" in line:
