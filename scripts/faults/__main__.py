@@ -25,7 +25,7 @@ from scripts.traffic.answers import Verdict
 from scripts.traffic.load import Event, Load
 from scripts.traffic.questions import SMALL, questions
 
-TIMEOUT_S, BEFORE_S, CALM_S, LONGEST_S, CALM_ANSWERS = 20.0, 3.0, 5.0, 90.0, 12
+TIMEOUT_S, BEFORE_S, CALM_S, LONGEST_S, CALM_ANSWERS = 20.0, 3.0, 5.0, 90.0, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/chaos.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faults", nargs="*", metavar="FAULT", help="parts of names (default: all)")
     parser.add_argument("--list", action="store_true", help="name the faults, then stop")
-    parser.add_argument("--clients", type=int, default=6, help="concurrent clients (default %(default)s)")
+    parser.add_argument("--clients", type=int, default=4, help="concurrent clients (default %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="gateway processes (default %(default)s)")
     parser.add_argument("--no-retry", action="store_true", help="a closed connection is a lost request")
     parser.add_argument("--output", type=Path, help="file for the outcomes as JSON")

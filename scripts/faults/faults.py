@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
-from scripts.faults.place import Place
+from scripts.faults.place import Place, set_clock
 
 Mend = Callable[[], None]
 Break = Callable[[Place], Mend]
@@ -108,23 +107,17 @@ def lock_keys(place: Place) -> Mend:
     return mend
 
 
-def jump_clock(offset: str) -> Break:
-    """Real time, not the monotonic clock, of all processes of the service jumps, later back."""
+def jump_clock(offset_s: int) -> Break:
+    """Real time, not the monotonic clock, of the gateway's processes jumps, later back. Triton measures monotonic time only."""
 
     def act(place: Place) -> Mend:
         clock = place.clock
         if clock is None:
-            raise Impossible("libfaketime is not installed (Debian, Ubuntu: apt install libfaketime)")
-        _set(clock, offset)
-        return lambda: _set(clock, "+0")
+            raise Impossible("there is no C compiler (Debian, Ubuntu: apt install gcc)")
+        set_clock(clock, offset_s)
+        return lambda: set_clock(clock, 0)
 
     return act
-
-
-def _set(clock: Path, offset: str) -> None:
-    written = clock.with_suffix(".new")
-    written.write_text(f"{offset}\n")
-    written.replace(clock)
 
 
 def _nothing() -> None:
@@ -141,6 +134,6 @@ FAULTS = (
     Fault("picture storage full for 8 s", 8, fill_pictures),
     Fault("key database gone for 8 s", 8, drop_keys),
     Fault("key database locked for 14 s", 14, lock_keys),
-    Fault("clock 1 day ahead for 8 s", 8, jump_clock("+1d")),
-    Fault("clock 1 hour behind for 8 s", 8, jump_clock("-1h")),
+    Fault("clock 1 day ahead for 8 s", 8, jump_clock(86400)),
+    Fault("clock 1 hour behind for 8 s", 8, jump_clock(-3600)),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,12 +19,12 @@ from scripts.benchmarking.server import Server, serving
 from scripts.soaking.samples import role
 
 PICTURES_MB, RATE_PER_S = 8, 1000
-LIBFAKETIME = ("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib64/faketime/libfaketimeMT.so.1")
+CLOCK_SOURCE = Path(__file__).with_name("clock.c")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`clock` is the file that says how far the service's clock is off, None where libfaketime is not installed."""
+    """`clock` is the file that says how far the gateway's clock is off, None where there is no C compiler to build what reads it."""
 
     server: Server
     keys_file: Path
@@ -43,16 +45,30 @@ def broken_place(workers: int) -> Iterator[Place]:
         folder = Path(name)
         keys_file, pictures, clock = folder / "keys.sqlite", folder / "pictures", folder / "clock"
         pictures.mkdir()
-        clock.write_text("+0\n")
+        set_clock(clock, 0)
         store = KeyStore(f"sqlite:///{keys_file}")
         keys = {api: store.create(api, "chaos", rate_per_s=RATE_PER_S, pair=paired) for api, paired in APIS.items()}
         environment = {"VULTUS_KEYS_URL": f"sqlite:///{keys_file}", "VULTUS_PICTURES_URL": str(pictures), "VULTUS_LOG_LEVEL": "ERROR"}
-        library = next((path for path in LIBFAKETIME if Path(path).exists()), None)
+        library = _movable_clock(folder)
         if library:
-            environment |= {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
-            environment |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"}
+            environment |= {"LD_PRELOAD": str(library), "VULTUS_CHAOS_CLOCK": str(clock)}
         with _small_file_system(pictures) as small, serving(f"--workers={workers}", environment=environment) as server:
             yield Place(server, keys_file, keys, pictures, small, clock if library else None)
+
+
+def set_clock(clock: Path, offset_s: int) -> None:
+    """Move the gateway's clock. The file is mapped by its readers, so it is written in place and at once."""
+    with clock.open("r+b" if clock.exists() else "wb", buffering=0) as file:
+        file.write(struct.pack("=q", offset_s))
+
+
+def _movable_clock(folder: Path) -> Path | None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return None
+    library = folder / "clock.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", str(library), str(CLOCK_SOURCE)], check=True)
+    return library
 
 
 @contextmanager
