@@ -161,3 +161,15 @@ def test_v1_names_the_reason(app: Flask, client: FlaskClient, decoders: Decoders
         answer = client.post("/v1/analyze", data=io.BytesIO(MAGIC + act), content_type="image/png")
         said[act] = (answer.status_code, answer.get_json()["code"])
     assert said == {b"abort": (422, "undecodable_image"), b"spin": (422, "image_too_complex"), b"killed": (503, "upstream_unavailable")}
+
+
+def test_a_picture_with_thousands_of_scans_is_ended() -> None:
+    """A real codec this time: libjpeg passes over all 9 million pixels for each repetition of the last scan."""
+    data = save(Image.new("RGB", (3000, 3000), "grey"), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    bomb = data[:last] + data[last:-2] * 2000 + data[-2:]
+    assert len(bomb) < 20 * 2**20
+    few = Decoders(Settings(decode_processes=1, decode_cpu_s=0.5, deadline_s=30.0))
+    with pytest.raises(e.ImageTooComplex):
+        ask(few, bomb)
+    assert ask(few, data).width_px == 3000
