@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import mmap
 import multiprocessing
 import os
@@ -35,6 +36,8 @@ from gateway.errors import GatewayError, ImageTooComplex, InternalError, Undecod
 from gateway.faces import Picture
 from gateway.images import Rules
 from gateway.settings import Settings
+
+log = logging.getLogger("vultus.decoders")
 
 Decode = Callable[[bytes, Rules, int], Picture]
 
@@ -73,8 +76,14 @@ class Decoders:
             return self._function(data, rules, working_side_px)
         images.check_bytes(data, rules)
         started = time.perf_counter()
-        with self._borrowed() as decoder:
-            pixels, width_px, height_px = decoder.ask(data, rules, working_side_px, self._patience_s)
+        for attempt in (1, 2):
+            with self._borrowed() as decoder:
+                try:
+                    pixels, width_px, height_px = decoder.ask(data, rules, working_side_px, self._patience_s)
+                    break
+                except UpstreamUnavailable:
+                    if attempt == 2 or decoder.silent:
+                        raise  # a decoder that was killed from outside is worth another try
         return Picture(pixels, width_px, height_px, (time.perf_counter() - started) * 1e3)
 
     @contextmanager
@@ -88,7 +97,8 @@ class Decoders:
                 decoder = None
                 decoder = _Decoder(self._function, *self._limits)
             yield decoder
-        except OSError:
+        except OSError as problem:
+            log.error("no decoder of images can be started", exc_info=problem)
             raise UpstreamUnavailable("No decoder of images can be started now.", retry_after_s=1) from None
         finally:
             self._free.put(decoder if decoder and decoder.usable else None)
@@ -102,7 +112,7 @@ class _Decoder:
         self._process = _CONTEXT.Process(target=_work, args=(theirs, function, cpu_s, memory_bytes), daemon=True, name="decoder")
         with _STARTING, theirs:
             self._process.start()
-        self.usable = True
+        self.usable, self.silent = True, False
         atexit.register(self._end)
         self._socket.settimeout(START_S)
         if not self._socket.recv(MESSAGE_BYTES):
@@ -134,7 +144,9 @@ class _Decoder:
         self._process.join(1)
         code = self._process.exitcode
         self._end()
+        log.warning("a decoder of images ended", extra={"exit_code": code})
         if code is None:
+            self.silent = True
             return UpstreamUnavailable("A decoder of images did not answer.", retry_after_s=1)
         return BY_SIGNAL.get(-code, UpstreamUnavailable)(retry_after_s=None if -code in BY_SIGNAL else 1)
 

@@ -18,7 +18,7 @@ from gateway.keys import Issued, KeyStore
 from scripts.benchmarking.server import Server, serving
 from scripts.soaking.samples import role
 
-PICTURES_MB, RATE_PER_S = 8, 1000
+PICTURES_MB, KEPT_MB, RATE_PER_S = 64, 16, 1000
 CLOCK_SOURCE = Path(__file__).with_name("clock.c")
 
 
@@ -49,6 +49,7 @@ def broken_place(workers: int) -> Iterator[Place]:
         store = KeyStore(f"sqlite:///{keys_file}")
         keys = {api: store.create(api, "chaos", rate_per_s=RATE_PER_S, pair=paired) for api, paired in APIS.items()}
         environment = {"VULTUS_KEYS_URL": f"sqlite:///{keys_file}", "VULTUS_PICTURES_URL": str(pictures), "VULTUS_LOG_LEVEL": "ERROR"}
+        environment["VULTUS_PICTURES_MAX_BYTES"] = str(KEPT_MB * 2**20)
         library = _movable_clock(folder)
         if library:
             environment |= {"LD_PRELOAD": str(library), "VULTUS_CHAOS_CLOCK": str(clock)}

@@ -13,5 +13,5 @@ from tests.conftest import FakeTriton
 
 def application() -> Flask:
     folder = os.environ["VULTUS_TEST_FOLDER"]
-    settings = Settings(upload_s=1.0, keys_url=f"sqlite:///{folder}/keys.sqlite", pictures_url=f"{folder}/pictures", log_level="ERROR")
+    settings = Settings(upload_s=1.0, keys_url=f"sqlite:///{folder}/keys.sqlite", pictures_url=f"{folder}/pictures", log_level="WARNING")
     return create_app(settings, FakeTriton())  # type: ignore[arg-type]
