@@ -78,7 +78,10 @@ def cpu_s(root: psutil.Process) -> float:
 
 def role(process: psutil.Process) -> str:
     """What a process does, by its command line."""
-    line = " ".join(process.cmdline())
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return "ended"
     if "triton_python_backend_stub" in line:
         named = re.search(r"/(\w+)/\d+/model\.onnx", line)
         return f"model {named[1] if named else '?'}"
