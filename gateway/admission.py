@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from limits import RateLimitItemPerSecond
-from limits.storage import storage_from_string
+from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 
 from gateway.errors import KeyMissing, RateLimited
 from gateway.keys import Key, KeyStore
+
+CLOCK_SLACK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,9 @@ class Admission:
 
     def __init__(self, store: KeyStore, require_keys: bool | None, rate_storage_url: str) -> None:
         self._store, self._require = store, require_keys
-        self._limiter = MovingWindowRateLimiter(storage_from_string(rate_storage_url))
+        self._storage = storage_from_string(rate_storage_url)
+        self._limiter = MovingWindowRateLimiter(self._storage)
+        self._latest_s, self._lock = 0.0, threading.Lock()
 
     @property
     def open(self) -> bool:
@@ -61,7 +66,16 @@ class Admission:
             yield
 
     def _check_rate(self, key: Key, per_s: int) -> None:
+        self._forget_after_clock_went_back()
         item = RateLimitItemPerSecond(per_s)
         if not self._limiter.hit(item, str(key.id)):
             reset, _ = self._limiter.get_window_stats(item, str(key.id))
             raise RateLimited(retry_after_s=max(1, math.ceil(reset - time.time())))
+
+    def _forget_after_clock_went_back(self) -> None:
+        """Calls that seem to lie in the future would keep a full window full until the clock is there again."""
+        with self._lock:
+            now_s, latest_s = time.time(), self._latest_s
+            self._latest_s = now_s
+        if now_s < latest_s - CLOCK_SLACK_S and isinstance(self._storage, MemoryStorage):
+            self._storage.reset()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 
 from flask import Flask, Response, request
+from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from gateway import documentation, health, intake, native, page, problems, telemetry, tracing
 from gateway import errors as e
 from gateway.admission import Admission
 from gateway.analyzer import Analyzer
+from gateway.decoders import Decoders
 from gateway.fetch import Fetcher
 from gateway.keys import KeyStore
 from gateway.models import read_catalogue
@@ -22,6 +24,9 @@ from gateway.vendor import json_answer
 from gateway.vendors import VENDORS, vendor_of
 
 log = logging.getLogger("vultus.app")
+
+# Of a form: no API has more than a few short fields, and at most ten files.
+MAX_TEXT_FIELD_BYTES, MAX_FORM_PARTS = 64 * 2**10, 100
 
 # Werkzeug's routing and parsing failures in our terms.
 FROM_HTTP: dict[type[HTTPException], type[e.GatewayError]] = {
@@ -40,13 +45,15 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
+    app.config["MAX_FORM_MEMORY_SIZE"] = MAX_TEXT_FIELD_BYTES
+    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     client = triton or TritonClient(settings.triton, settings.deadline_s, settings.shared_memory)
     catalogue = read_catalogue(settings.model_repository)
     admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url)
     analyzer = Analyzer(client, catalogue)
-    app.extensions[KEY] = Services(settings, catalogue, client, analyzer, admission, Fetcher(settings), picture_store(settings))
-    if admission.open:
+    decoders = Decoders(settings)
+    app.extensions[KEY] = Services(settings, catalogue, client, decoders, analyzer, admission, Fetcher(settings), picture_store(settings))
+    if _is_open(admission):
         log.warning("no key has been issued: anybody who reaches this service may use it")
     tracing.install(app, settings)
     telemetry.install(app)
@@ -58,8 +65,19 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     app.after_request(_allow_browsers)
     app.register_error_handler(e.GatewayError, _fail)
     app.register_error_handler(HTTPException, _http_problem)
+    # A body whose chunks are malformed or end early: gunicorn says so only when it is read.
+    for unreadable in (ParseException, NoMoreData):
+        app.register_error_handler(unreadable, lambda _: _fail(e.MalformedBody()))
     app.register_error_handler(Exception, _defect)
     return app
+
+
+def _is_open(admission: Admission) -> bool:
+    """False also while the key store is away: a worker must start all the same, and then answers that it is."""
+    try:
+        return admission.open
+    except e.GatewayError:
+        return False
 
 
 def _http_problem(error: HTTPException) -> Response:

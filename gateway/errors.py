@@ -20,6 +20,7 @@
     |   +-- UnrecognisedImage       415     bytes of no known image format
     |   +-- UnsupportedImage        415     a known format that is not accepted here
     |   +-- UndecodableImage        422     a known format, but damaged
+    |   +-- ImageTooComplex         422     decoding takes more time or memory than is allowed
     |   +-- ImageTooSmall           422     fewer pixels than a face needs
     |   +-- NoFace                  422     no face, where the API demands one
     |   +-- FaceTooSmall            422     faces, but none as large as the API demands
@@ -170,6 +171,12 @@ class UndecodableImage(RequestError):
     """A known format, but damaged."""
 
     status, code, title = 422, "undecodable_image", "The image is damaged or incomplete."
+
+
+class ImageTooComplex(RequestError):
+    """Decoding takes more time or memory than is allowed."""
+
+    status, code, title = 422, "image_too_complex", "Decoding the image takes more time or memory than is allowed."
 
 
 class ImageTooSmall(RequestError):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from prometheus_client import multiprocess
 
 from gateway import draining
+from gateway.errors import GatewayError
+from gateway.keys import KeyStore
+from gateway.services import KEY
 from gateway.settings import Settings
 
 _settings = Settings()
 
-worker_class = "gthread"
+worker_class = "gateway.gunicorn_worker.Worker"
 # Those that the gate lets in, and some for probes and refusals.
 threads = _settings.max_present + 4
 timeout = 60
@@ -24,13 +28,21 @@ limit_request_line = 8190
 limit_request_fields = 64
 
 
+def on_starting(server: Any) -> None:
+    """Once keys exist they stay needed: a worker that starts while their database is away must not serve everybody."""
+    with suppress(GatewayError):
+        if _settings.require_keys is None and KeyStore(_settings.keys_url).any():
+            os.environ["VULTUS_REQUIRE_KEYS"] = "true"
+
+
 def when_ready(server: Any) -> None:
     """On SIGTERM readiness drops first, the port closes later."""
     draining.announce_before_stopping(server, _settings.drain_notice_s)
 
 
 def post_worker_init(worker: Any) -> None:
-    """A stopping worker closes the port before it finishes its requests."""
+    """Start the decoders before the first request needs them. A stopping worker closes the port before it finishes its requests."""
+    worker.wsgi.extensions[KEY].decoders.start()
     draining.close_port_when_stopping(worker)
 
 

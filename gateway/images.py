@@ -63,26 +63,32 @@ def rules_of(settings: Settings, formats: frozenset[str] = EVERY_FORMAT) -> Rule
 def decode(data: bytes, rules: Rules, working_side_px: int) -> Picture:
     """Decode an image that obeys `rules`; JPEGs at reduced scale while the longer side stays at least `working_side_px`.
 
-    Raises EmptyImage, BodyTooLarge, UnrecognisedImage, UnsupportedImage, ImageTooLarge, ImageTooSmall, UndecodableImage.
+    Raises EmptyImage, BodyTooLarge, UnrecognisedImage, UnsupportedImage, ImageTooLarge, ImageTooSmall, UndecodableImage; MemoryError
+    where memory is limited (gateway/decoders.py). Only the first frame is ever looked at, however many there are.
     """
     started = time.perf_counter()
-    if not data:
-        raise EmptyImage
-    if len(data) > rules.max_bytes:
-        raise BodyTooLarge
+    check_bytes(data, rules)
     header = _open(data)
     if FORMATS[header.format or ""] not in rules.formats:
         raise UnsupportedImage
     _check_size(header.size, rules)
     is_jpeg = FORMATS[header.format or ""] == "jpeg"
     if is_jpeg and header.mode in ("RGB", "L") and data.endswith(JPEG_END):
-        turned = header.getexif().get(ExifTags.Base.Orientation, 1)
+        turned = _orientation(header)
         pixels = _decode_jpeg(data, header.size, turned, working_side_px)
         width, height = header.size[::-1] if turned in (5, 6, 7, 8) else header.size
     else:
         pixels = _decode_other(header)
         height, width = pixels.shape[:2]
     return Picture(pixels, width, height, (time.perf_counter() - started) * 1e3)
+
+
+def check_bytes(data: bytes, rules: Rules) -> None:
+    """What can be said without looking inside. Raises EmptyImage, BodyTooLarge."""
+    if not data:
+        raise EmptyImage
+    if len(data) > rules.max_bytes:
+        raise BodyTooLarge
 
 
 def _open(data: bytes) -> Image.Image:
@@ -94,6 +100,8 @@ def _open(data: bytes) -> Image.Image:
             return Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
     except UnidentifiedImageError:
         raise _unidentified(data) from None
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001  decoders raise whatever their author thought of
         raise UndecodableImage from None
 
@@ -111,10 +119,22 @@ def _check_size(size: tuple[int, int], rules: Rules) -> None:
         raise ImageTooSmall(f"Each side must have at least {rules.min_side_px} pixels.")
 
 
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1 to 8; a damaged or missing EXIF block means 1."""
+    try:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001  whatever Pillow stumbles over
+        return 1
+    return turned if isinstance(turned, int) else 1
+
+
 def _decode_jpeg(data: bytes, size: tuple[int, int], turned: int, working_side_px: int) -> NDArray[np.uint8]:
     reduction = max((r for r in (1, 2, 4, 8) if max(size) >= r * working_side_px), default=1)
     flag = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}[reduction]
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as problem:
+        raise (MemoryError if problem.code == cv2.Error.StsNoMem else UndecodableImage) from None
     if image is None:
         raise UndecodableImage
     transpose, flip = ORIENTATIONS.get(turned, (False, None))
@@ -128,9 +148,21 @@ def _decode_jpeg(data: bytes, size: tuple[int, int], turned: int, working_side_p
 def _decode_other(image: Image.Image) -> NDArray[np.uint8]:
     try:
         image.load()
-        return np.asarray(_on_white(_to_eight_bits(ImageOps.exif_transpose(image))))
+        return np.asarray(_on_white(_to_eight_bits(_upright(image))))
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001  decoders raise whatever their author thought of
         raise UndecodableImage from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF block says, if that can be read."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001
+        return image
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

@@ -155,9 +155,15 @@ class KeyStore:
             return [(row.month, row.calls) for row in connection.execute(query)]
 
     def _exists(self) -> bool:
-        """Whether the tables are there; asking must not create a database file."""
+        """Whether the tables are there; asking must not create a database file.
+
+        Raises UpstreamUnavailable when they were there and are not now: callers must not be told that their keys are wrong.
+        """
         url = self._engine.url
         if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+            if self._made:
+                self._engine.dispose()  # open connections would go on with a file that has no name any more
+                raise UpstreamUnavailable("The key store cannot be used now.", retry_after_s=5)
             return False
         if not self._made:
             with self._transaction() as connection:
@@ -208,5 +214,5 @@ def _configure_sqlite(connection: object, _record: object) -> None:
     """Readers beside a writer, writers that wait for each other, and transactions that SQLAlchemy begins."""
     cursor = connection.cursor()  # type: ignore[attr-defined]
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA busy_timeout=10000")
+    cursor.execute("PRAGMA busy_timeout=5000")  # milliseconds; less than a caller's patience
     cursor.close()

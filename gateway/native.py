@@ -17,7 +17,7 @@ from gateway.analyzer import READERS
 from gateway.documentation import describe
 from gateway.errors import InvalidParameter, MalformedBody, MissingImage, UnsupportedImage
 from gateway.faces import Analysis, Distribution, Face
-from gateway.images import decode, rules_of
+from gateway.images import rules_of
 from gateway.intake import TIMEOUT_HEADER
 from gateway.services import services
 
@@ -57,7 +57,7 @@ def analyze() -> Response:
     with services().admission.counted(key):
         wanted = _parse(services().analyzer.by_default)
         settings = services().settings
-        picture = decode(wanted.data, rules_of(settings), settings.working_side_px)
+        picture = services().decoders.decode(wanted.data, rules_of(settings), settings.working_side_px)
         analysis = services().analyzer.analyze(picture, wanted.attributes)
         return _render(analysis, wanted.max_faces)
 
@@ -123,7 +123,10 @@ def _image_bytes() -> bytes:
 
 
 def _from_json() -> bytes:
-    body = request.get_json(silent=True)
+    try:
+        body = request.get_json(silent=True)
+    except RecursionError:
+        raise MalformedBody from None
     if not isinstance(body, dict):
         raise MalformedBody("The body is not a JSON object.")
     if len(body) != 1 or not isinstance(body.get("image", body.get("url")), str):

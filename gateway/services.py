@@ -9,6 +9,7 @@ from flask import current_app
 
 from gateway.admission import Admission
 from gateway.analyzer import Analyzer
+from gateway.decoders import Decoders
 from gateway.fetch import Fetcher
 from gateway.models import Catalogue
 from gateway.pictures import PictureStore
@@ -25,6 +26,7 @@ class Services:
     settings: Settings
     catalogue: Catalogue
     triton: TritonClient
+    decoders: Decoders
     analyzer: Analyzer
     admission: Admission
     fetcher: Fetcher

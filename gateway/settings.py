@@ -34,6 +34,11 @@ class Settings(BaseSettings):
     working_side_px: int = Field(
         1_600, gt=0, description="JPEGs are decoded at reduced scale while their longer side stays at least this, pixels."
     )
+    decode_processes: int = Field(
+        2, ge=0, description="Decoders of images per gateway process; 0: decode in the gateway itself, without limits of time and memory."
+    )
+    decode_cpu_s: float = Field(5.0, gt=0, description="Longest processor time for decoding an image, seconds.")
+    decode_memory_bytes: int = Field(1536 * 2**20, gt=0, description="Most memory for decoding an image, bytes.")
     keys_url: str = Field("sqlite:///vultus-keys.sqlite", description="Database of keys and their usage, an SQLAlchemy URL.")
     require_keys: bool | None = Field(None, description="Whether callers need a key; unset: as soon as one key exists.")
     rate_storage_url: str = Field("memory://", description="Where call rates are counted: memory:// (per process) or a Redis URL.")

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, current_app, request
 
 from gateway.errors import GatewayError, MalformedBody, MissingImage
 from gateway.faces import Analysis
-from gateway.images import decode, rules_of
+from gateway.images import rules_of
 from gateway.services import services
 
 
@@ -67,5 +67,5 @@ def file_part(field: str) -> bytes:
 def analyze(data: bytes, formats: frozenset[str], wanted: Sequence[str]) -> Analysis:
     """Decode under the deployment's limits and analyse. Raises UpstreamUnavailable when an attribute has no model here."""
     settings = services().settings
-    picture = decode(data, rules_of(settings, formats), settings.working_side_px)
+    picture = services().decoders.decode(data, rules_of(settings, formats), settings.working_side_px)
     return services().analyzer.analyze(picture, wanted, all_needed=True)

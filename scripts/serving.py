@@ -23,6 +23,7 @@ from pathlib import Path
 from gateway.command import may_be_open
 from gateway.keys import KeyStore
 from gateway.settings import Settings
+from scripts.allocation import MALLOC
 from scripts.embedded_triton.layout import Unusable, build
 from scripts.embedded_triton.server import WITHOUT_PROXY, DidNotStart, EmbeddedTriton, Ports, tracing
 
@@ -125,6 +126,7 @@ def _start_gateway(options: argparse.Namespace, port: int, triton: str, folder: 
     metrics = folder / "metrics"
     metrics.mkdir()
     environment = {
+        **MALLOC,
         **os.environ,
         "VULTUS_TRITON": triton,
         "VULTUS_MODEL_REPOSITORY": str(options.model_repository),

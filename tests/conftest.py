@@ -73,7 +73,8 @@ def triton() -> FakeTriton:
 
 @pytest.fixture
 def app(triton: FakeTriton, tmp_path: Path) -> Flask:
-    settings = Settings(max_body_bytes=2**18, keys_url=f"sqlite:///{tmp_path / 'keys.sqlite'}", pictures_url=str(tmp_path / "pictures"))
+    keys, pictures = f"sqlite:///{tmp_path / 'keys.sqlite'}", str(tmp_path / "pictures")
+    settings = Settings(max_body_bytes=2**18, decode_processes=0, keys_url=keys, pictures_url=pictures)
     return create_app(settings, triton)  # type: ignore[arg-type]
 
 

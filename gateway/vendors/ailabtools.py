@@ -13,7 +13,7 @@ from gateway import errors as e
 from gateway.admission import Credentials
 from gateway.documentation import describe
 from gateway.faces import Analysis, Distribution, Face
-from gateway.images import decode, rules_of
+from gateway.images import rules_of
 from gateway.rounding import corners, whole
 from gateway.services import services
 from gateway.vendor import Vendor, file_part, json_answer, look_up
@@ -134,7 +134,7 @@ def fail(error: e.GatewayError) -> Response:
 def _analyze(data: bytes) -> Analysis:
     settings = services().settings
     rules = replace(rules_of(settings, FORMATS), min_side_px=MIN_SIDE_PX, max_side_px=MAX_SIDE_PX, max_pixels=MAX_PIXELS)
-    return services().analyzer.analyze(decode(data, rules, settings.working_side_px), WANTED)
+    return services().analyzer.analyze(services().decoders.decode(data, rules, settings.working_side_px), WANTED)
 
 
 def _public_fields(status: int, short: str, text: str, code: str, code_message: str, message: str = "") -> dict[str, Any]:

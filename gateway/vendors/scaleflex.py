@@ -17,7 +17,7 @@ from gateway.admission import Credentials
 from gateway.documentation import describe
 from gateway.drawing import annotate
 from gateway.faces import Analysis, Distribution, Face, Picture
-from gateway.images import decode, rules_of
+from gateway.images import rules_of
 from gateway.keys import Key
 from gateway.rounding import corners, percent, whole
 from gateway.services import Services, services
@@ -190,7 +190,7 @@ def _entry(source: Source, token: str, base: str, landmarks: bool, parts: Servic
     try:
         data = source.read()
         # The drawn picture has the size of the original.
-        picture = decode(data, rules_of(parts.settings, FORMATS), NO_REDUCTION_PX)
+        picture = parts.decoders.decode(data, rules_of(parts.settings, FORMATS), NO_REDUCTION_PX)
         analysis = parts.analyzer.analyze(picture, WANTED, all_needed=True)
         parts.pictures.put(_stored_name(token, number), _draw(picture, analysis))
     except e.GatewayError as error:

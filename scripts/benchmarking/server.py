@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,11 +95,11 @@ class Server:
 
 
 @contextmanager
-def serving(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[Server]:
+def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Start, wait until both answer, stop. Raises RuntimeError with the output when it does not start."""
     command = [sys.executable, "-m", "scripts.serving", *FREE_PORTS, *arguments]
-    surroundings = {**os.environ, **(environment or {})}
-    process = subprocess.Popen(command, cwd=ROOT, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    variables = {**os.environ, **(environment or {})}
+    process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines: list[str] = []
 
     def read() -> None:

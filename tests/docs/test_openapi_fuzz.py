@@ -43,7 +43,8 @@ class Offering(FakeAnalyzer):
 def _app() -> Flask:
     folder = Path(tempfile.mkdtemp(prefix="vultus-fuzz-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    where = Settings(keys_url=f"sqlite:///{folder / 'keys.sqlite'}", pictures_url=str(folder / "pictures"), log_level="CRITICAL")
+    keys, pictures = f"sqlite:///{folder / 'keys.sqlite'}", str(folder / "pictures")
+    where = Settings(keys_url=keys, pictures_url=pictures, log_level="CRITICAL", decode_processes=0)
     app: Flask = create_app(where, FakeTriton())  # type: ignore[arg-type]
     app.extensions[KEY] = replace(app.extensions[KEY], analyzer=Offering())
     return app

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
+import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from gateway.admission import Admission, Credentials
 from gateway.command import main, may_be_open
-from gateway.errors import AccountSuspended, KeyInvalid, QuotaExceeded, UpstreamUnavailable
+from gateway.errors import AccountSuspended, KeyInvalid, QuotaExceeded, RateLimited, UpstreamUnavailable
 from gateway.keys import KeyStore, State, _seconds_left_in_month
 
 
@@ -131,3 +135,34 @@ def test_a_service_for_this_machine_may_be_open(host: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "vultus.example"])  # noqa: S104
 def test_a_service_for_others_may_not(host: str) -> None:
     assert not may_be_open(host)
+
+
+def test_a_database_that_goes_away_is_no_reason_to_call_keys_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "keys.sqlite"
+    store = KeyStore(f"sqlite:///{file}")
+    issued = store.create("arsa", "test")
+    assert store.find("arsa", issued.secret).id == issued.key.id
+    backup = tmp_path / "backup.sqlite"
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(backup)) as target:
+        source.backup(target)
+    for path in tmp_path.glob("keys.sqlite*"):
+        path.unlink()
+    with pytest.raises(UpstreamUnavailable):
+        store.find("arsa", issued.secret)
+    assert not file.exists()
+    backup.replace(file)
+    assert store.find("arsa", issued.secret).id == issued.key.id
+
+
+def test_a_clock_that_goes_back_locks_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = KeyStore(f"sqlite:///{tmp_path / 'keys.sqlite'}")
+    issued = store.create("arsa", "test", rate_per_s=2)
+    admission = Admission(store, None, "memory://")
+    real, offset_s = time.time, [3600.0]
+    monkeypatch.setattr(time, "time", lambda: real() + offset_s[0])
+    for _ in range(2):
+        admission.check("arsa", Credentials(issued.secret))
+    with pytest.raises(RateLimited):
+        admission.check("arsa", Credentials(issued.secret))
+    offset_s[0] = 0.0
+    assert admission.check("arsa", Credentials(issued.secret)) == issued.key

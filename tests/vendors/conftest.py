@@ -56,6 +56,8 @@ SMALL = replace(FIRST, box=Box(10, 10, 60, 70), confidence=0.7)
 class FakeAnalyzer:
     """Answers `faces`, or raises `failure`."""
 
+    by_default: tuple[str, ...] = ("age",)
+
     def __init__(self) -> None:
         self.faces: tuple[Face, ...] = (FIRST,)
         self.failure: GatewayError | None = None
@@ -94,7 +96,8 @@ def store(keys_url: str) -> KeyStore:
 
 @pytest.fixture
 def app(analyzer: FakeAnalyzer, keys_url: str, tmp_path: Path) -> Flask:
-    settings = Settings(keys_url=keys_url, max_image_bytes=2**17, max_body_bytes=2**18, pictures_url=str(tmp_path / "pictures"))
+    pictures = str(tmp_path / "pictures")
+    settings = Settings(keys_url=keys_url, max_image_bytes=2**17, max_body_bytes=2**18, decode_processes=0, pictures_url=pictures)
     app = create_app(settings, FakeTriton())  # type: ignore[arg-type]
     app.extensions[KEY] = replace(app.extensions[KEY], analyzer=analyzer, fetcher=FakeFetcher())
     return app

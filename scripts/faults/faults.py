@@ -1,0 +1,139 @@
+"""The faults. Each is a function that breaks something and returns what mends it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+import psutil
+
+from scripts.faults.place import Place, set_clock
+
+Mend = Callable[[], None]
+Break = Callable[[Place], Mend]
+
+
+class Impossible(Exception):
+    """A fault that cannot be had on this machine; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`hold_s`: how long it stays broken before it is mended."""
+
+    name: str
+    hold_s: float
+    act: Break
+
+
+def kill(wanted: str) -> Break:
+    """SIGKILL to one process of a role; the service mends itself."""
+
+    def act(place: Place) -> Mend:
+        place.processes(wanted)[0].kill()
+        return _nothing
+
+    return act
+
+
+def freeze_triton(place: Place) -> Mend:
+    """SIGSTOP, later SIGCONT."""
+    triton = place.processes("triton")[0]
+    triton.suspend()
+    return triton.resume
+
+
+def slow_triton(place: Place) -> Mend:
+    """Stopped for four fifths of the time."""
+    triton, ended = place.processes("triton")[0], threading.Event()
+
+    def stutter() -> None:
+        while not ended.is_set():
+            triton.suspend()
+            time.sleep(0.08)
+            triton.resume()
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=stutter)
+    thread.start()
+
+    def mend() -> None:
+        ended.set()
+        thread.join()
+        with suppress(psutil.NoSuchProcess):
+            triton.resume()
+
+    return mend
+
+
+def fill_pictures(place: Place) -> Mend:
+    """No byte left on the file system of the picture folder."""
+    if not place.pictures_is_small:
+        raise Impossible("mounting a small file system is not allowed here")
+    filler = place.pictures / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    return lambda: filler.unlink(missing_ok=True)
+
+
+def drop_keys(place: Place) -> Mend:
+    """The database file and what SQLite keeps beside it are deleted; later the file is there again, from a backup."""
+    backup = place.keys_file.with_name("backup.sqlite")
+    with closing(sqlite3.connect(place.keys_file)) as source, closing(sqlite3.connect(backup)) as target:
+        source.backup(target)
+    for path in place.keys_file.parent.glob(f"{place.keys_file.name}*"):
+        path.unlink(missing_ok=True)
+
+    def mend() -> None:
+        backup.replace(place.keys_file)
+
+    return mend
+
+
+def lock_keys(place: Place) -> Mend:
+    """Somebody else holds a write transaction open."""
+    other = sqlite3.connect(place.keys_file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+
+    def mend() -> None:
+        other.execute("ROLLBACK")
+        other.close()
+
+    return mend
+
+
+def jump_clock(offset_s: int) -> Break:
+    """Real time, not the monotonic clock, of the gateway's processes jumps, later back. Triton measures monotonic time only."""
+
+    def act(place: Place) -> Mend:
+        clock = place.clock
+        if clock is None:
+            raise Impossible("there is no C compiler (Debian, Ubuntu: apt install gcc)")
+        set_clock(clock, offset_s)
+        return lambda: set_clock(clock, 0)
+
+    return act
+
+
+def _nothing() -> None:
+    pass
+
+
+FAULTS = (
+    Fault("kill -9 Triton", 0, kill("triton")),
+    Fault("kill -9 a gateway worker", 0, kill("gateway worker")),
+    Fault("kill -9 a decoder", 0, kill("decoder")),
+    Fault("kill -9 the server of decoders", 0, kill("decoder server")),
+    Fault("freeze Triton for 12 s", 12, freeze_triton),
+    Fault("slow Triton for 12 s", 12, slow_triton),
+    Fault("picture storage full for 8 s", 8, fill_pictures),
+    Fault("key database gone for 8 s", 8, drop_keys),
+    Fault("key database locked for 14 s", 14, lock_keys),
+    Fault("clock 1 day ahead for 8 s", 8, jump_clock(86400)),
+    Fault("clock 1 hour behind for 8 s", 8, jump_clock(-3600)),
+)

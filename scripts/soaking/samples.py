@@ -1,0 +1,98 @@
+"""What the processes of a service hold, sampled."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One process at one moment (seconds since the start). Megabytes; `pss_mb` shares common pages among their holders."""
+
+    time_s: float
+    rss_mb: float
+    pss_mb: float
+    shared_mb: float
+    fds: int
+
+
+@dataclass
+class Sampler:
+    """Samples a process and all its descendants every `every_s` until it is stopped."""
+
+    root: psutil.Process
+    every_s: float
+    series: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start sampling in the background."""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop sampling."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        started = time.monotonic()
+        while not self._stop.is_set():
+            now = time.monotonic() - started
+            for process in [self.root, *self.root.children(recursive=True)]:
+                try:
+                    self.series[f"{role(process)} {process.pid}"].append(take(process, now))
+                except (psutil.Error, OSError, KeyError):
+                    continue  # it has just ended
+            self._stop.wait(self.every_s)
+
+
+def take(process: psutil.Process, now: float) -> Sample:
+    """One sample. Raises psutil.Error, OSError, KeyError when the process has ended."""
+    text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+    mb = {name: int(number) * KIB / 2**20 for name, number in re.findall(r"^(\w+): +(\d+) kB", text, re.M)}
+    return Sample(now, mb["Rss"], mb["Pss"], mb["Shared_Clean"] + mb["Shared_Dirty"], process.num_fds())
+
+
+def cpu_s(root: psutil.Process) -> float:
+    """Processor seconds that a process and its living descendants have used."""
+    total = 0.0
+    for process in [root, *root.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def role(process: psutil.Process) -> str:
+    """What a process does, by its command line."""
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return "ended"
+    if "triton_python_backend_stub" in line:
+        named = re.search(r"/(\w+)/\d+/model\.onnx", line)
+        return f"model {named[1] if named else '?'}"
+    if "tritonserver" in line:
+        return "triton"
+    if "multiprocessing.forkserver" in line:
+        parent = process.parent()
+        return "decoder" if parent and "multiprocessing.forkserver" in " ".join(parent.cmdline()) else "decoder server"
+    if "multiprocessing.resource_tracker" in line:
+        return "resource tracker"
+    if "gunicorn" in line:
+        parent = process.parent()
+        return "gateway worker" if parent and "gunicorn" in " ".join(parent.cmdline()) else "gateway"
+    return "supervisor" if "scripts.serving" in line else "other"

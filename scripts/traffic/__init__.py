@@ -1,0 +1,1 @@
+"""Requests over every API with known right answers, for soak and chaos."""
