@@ -120,3 +120,6 @@ def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> It
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         process.wait(60)
+        reader.join(10)
+        if process.stdout:
+            process.stdout.close()

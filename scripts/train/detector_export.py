@@ -14,9 +14,8 @@ from scripts.graphs.geometry import CANDIDATES, DETECTOR_SIDE_PX
 from scripts.train.detector_net import STRIDES, FaceDetector, cells, decode_maps
 from scripts.train.export import export
 
-# From scripts/train/detector_operating_point.py, at precision .93 on held-out training pictures; but stride 16, which would be +0.04, was
-# lowered until the astronaut photograph of the tests lost a second, false face.
-LEVEL_BIAS = (-0.14, -0.27, -0.69, -0.78)
+# From scripts/train/detector_operating_point.py --precision 0.90 --pictures 400, on held-out training pictures.
+LEVEL_BIAS = (-0.09, 0.0, -0.1, 0.09)
 SAMPLE = Path(__file__).resolve().parents[2] / "tests" / "pictures" / "astronaut.jpg"
 
 
