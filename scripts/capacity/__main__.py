@@ -64,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tritons", type=int, default=1, help="Triton pods (default %(default)s)")
     parser.add_argument("--servers", type=int, default=4, help="cores of a Triton pod, or 1 for a GPU (default %(default)s)")
     parser.add_argument("--gateway-ms", type=float, help="core milliseconds of the gateway per image (default: measured)")
-    parser.add_argument("--triton-ms", type=float, help="server milliseconds of Triton per image: for a GPU 1000 / its images/s (default: measured)")
+    parser.add_argument(
+        "--triton-ms", type=float, help="server milliseconds of Triton per image: for a GPU 1000 / its images/s (default: measured)"
+    )
     parser.add_argument("--variation", type=float, default=1.0, help="coefficient of variation of both (default %(default)s)")
     parser.add_argument("--rate", type=float, action="append", help="arrivals a second; may be given again (default: shares of the limit)")
     parser.add_argument("--measured", type=Path, default=MEASURED, help="file with the measured milliseconds")

@@ -15,7 +15,7 @@ from scripts.embedded_triton.layout import Unusable, build
 
 
 def main(command: list[str]) -> int:
-    """Replace this process by `command`. Returns the exit status where that cannot be done."""
+    """Replace this process by `command`. Returns an exit status where the server cannot be laid out. Raises OSError: no such program."""
     if not command:
         sys.stderr.write("usage: python -m scripts.embedded_triton COMMAND [OPTION...]\n")
         return 2
@@ -25,7 +25,7 @@ def main(command: list[str]) -> int:
         sys.stderr.write(f"{problem}\n")
         return 1
     path = os.pathsep.join([layout.environment["PATH"], str(layout.binary.parent)])
-    os.execvpe(command[0], [*command, f"--backend-directory={layout.backends}"], {**layout.environment, "PATH": path})  # noqa: S606
+    return os.execvpe(command[0], [*command, f"--backend-directory={layout.backends}"], {**layout.environment, "PATH": path})  # noqa: S606
 
 
 if __name__ == "__main__":

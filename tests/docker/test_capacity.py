@@ -28,10 +28,10 @@ def erlang_mean_s(rate_per_s: float, servers: int, mean_s: float) -> float:
 @pytest.mark.parametrize("load", [0.5, 0.8])
 def test_the_simulation_agrees_with_queueing_theory(load: float) -> None:
     rate = load * QUEUE.limit_per_s
-    outcome = simulate(QUEUE, rate, seconds=1500)
+    outcome = simulate(QUEUE, rate, seconds=500)
     mean = sum(outcome.answered_s) / len(outcome.answered_s)
-    assert mean == pytest.approx(erlang_mean_s(rate, 4, 0.1), rel=0.06)
-    assert outcome.per_s == pytest.approx(rate, rel=0.03)
+    assert mean == pytest.approx(erlang_mean_s(rate, 4, 0.1), rel=0.1)
+    assert outcome.per_s == pytest.approx(rate, rel=0.05)
     assert outcome.refused == outcome.late == 0
 
 
@@ -43,16 +43,16 @@ def test_the_limit_is_that_of_the_slower_tier() -> None:
 
 def test_bounded_places_keep_the_answers_coming_under_overload() -> None:
     full = replace(QUEUE, places=16, deadline_s=9)
-    outcome = simulate(full, 4 * full.limit_per_s, seconds=100)
+    outcome = simulate(full, 4 * full.limit_per_s, seconds=40)
     assert outcome.per_s == pytest.approx(full.limit_per_s, rel=0.05)
     assert outcome.refused_share == pytest.approx(0.75, abs=0.03)
     assert outcome.latency_ms(0.99) < 1500
-    endless = simulate(replace(full, places=10**6), 4 * full.limit_per_s, seconds=100)
+    endless = simulate(replace(full, places=10**6), 4 * full.limit_per_s, seconds=40)
     assert endless.per_s < outcome.per_s / 2, "without a bound nearly everything is answered too late"
 
 
 def test_work_varies_as_it_should() -> None:
-    steady, wild = (simulate(replace(QUEUE, inference=Work(100.0, v)), 0.8 * QUEUE.limit_per_s, seconds=300) for v in (0.0, 2.0))
+    steady, wild = (simulate(replace(QUEUE, inference=Work(100.0, v)), 0.8 * QUEUE.limit_per_s, seconds=100) for v in (0.0, 2.0))
     assert steady.latency_ms(0.95) < wild.latency_ms(0.95) / 2
 
 

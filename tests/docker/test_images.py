@@ -128,7 +128,8 @@ def files_of(root: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def gateway(gateway_image: Image, running_triton: Running, triton_ports: dict[str, int]) -> Any:
     port = free_port()
-    environment = {"VULTUS_TRITON": f"127.0.0.1:{triton_ports['grpc']}", "VULTUS_REQUIRE_KEYS": "true"}
+    # The form that the Kubernetes manifests give.
+    environment = {"VULTUS_TRITON": f"dns:///localhost:{triton_ports['grpc']}", "VULTUS_REQUIRE_KEYS": "true"}
     running = Running(gateway_image.start(environment=environment, port=port))
     wait_until(lambda: gateway_image.healthy(port=port), running)
     yield running, f"http://127.0.0.1:{port}"
