@@ -191,6 +191,21 @@ storage_from_string("redis://cache:6379")
     subprocess.run([python, "-c", code], env=gateway_image.full_environment(), check=True)
 
 
+# Libraries that python:*-slim has: the C and C++ run times, zlib.
+IN_THE_BASE = re.compile(r"lib(c|dl|gcc_s|m|mvec|pthread|resolv|rt|stdc\+\+|z)\.so\.\d+|ld-linux.*|linux-vdso.*|libpython3\.11\.so.*")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", ["gateway_image", "triton_image"])
+def test_the_slim_base_has_every_library(name: str, request: pytest.FixtureRequest) -> None:
+    root: Path = request.getfixturevalue(name).root
+    libraries = [str(path) for path in root.rglob("*.so*") if path.is_file()]
+    assert len(libraries) > 50
+    done = subprocess.run(["ldd", *libraries], capture_output=True, text=True, check=False)
+    outside = {line.split()[0] for line in done.stdout.splitlines() if "=> /" in line and str(root) not in line}
+    assert {library for library in outside if not IN_THE_BASE.fullmatch(library)} == set()
+
+
 @pytest.mark.integration
 def test_nobody_changes_a_running_triton(running_triton: Running, triton_ports: dict[str, int]) -> None:
     client = grpc.InferenceServerClient(f"127.0.0.1:{triton_ports['grpc']}")

@@ -18,7 +18,7 @@ from tests.docker.manifests import of_kind
 from tests.docker.test_images import GATEWAY
 from tests.served import ROOT
 
-# Metrics of the gateway that the monitoring names and the gateway does not have yet. The test below says when one can go.
+# Metrics of the gateway that the monitoring names and the gateway does not have yet.
 AWAITED = {"vultus_in_flight_requests", "vultus_rejected_total", "vultus_queue_wait_seconds", "vultus_breaker_open"}
 # Only in NVIDIA's own build and with a GPU. The names are those of its documentation (user guide, metrics, "GPU metrics").
 ON_GPU = {"nv_gpu_utilization", "nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes"}
@@ -72,7 +72,7 @@ def test_the_gateway_has_the_metrics(client: FlaskClient, astronaut: bytes) -> N
     client.get("/healthz")
     has = exposed(client.get("/metrics").get_data(as_text=True))
     wanted = read("vultus_")
-    assert set(wanted) - set(has) == AWAITED - set(has)
+    assert set(wanted) - set(has) == AWAITED, "take from AWAITED what the gateway has now"
     assert {name: wanted[name] - has[name] for name in wanted if has.get(name) and wanted[name] - has[name]} == {}
 
 
