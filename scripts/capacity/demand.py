@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -28,7 +29,8 @@ def measure(blocks: int = 12) -> dict[str, Any]:
     Processor time, not wall time: it is the same on a busy machine. The picture is 512x512 with one face, all default attributes.
     """
     command = [sys.executable, "-m", "scripts.serving", *(f"--{name}=0" for name in ("port", "grpc-port", "http-port", "metrics-port"))]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as serving:
+    quiet = {**os.environ, "VULTUS_LOG_LEVEL": "WARNING"}
+    with subprocess.Popen(command, cwd=ROOT, env=quiet, stdout=subprocess.PIPE, text=True) as serving:
         try:
             url = _ready(serving)
             _load(url, WARM_UP)

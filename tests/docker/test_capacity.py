@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scripts.capacity.__main__ import MEASURED, main
+from scripts.capacity.__main__ import MEASURED, _parser, main, planned
 from scripts.capacity.demand import measure
 from scripts.capacity.simulation import Deployment, Work, simulate
+from tests.served import ROOT
 
 NOTHING = Work(1e-6, 0)
 QUEUE = Deployment(
@@ -76,3 +79,12 @@ def test_the_committed_measurement_says_how_it_was_made() -> None:
 def test_measuring() -> None:
     measured = measure(blocks=1)
     assert 0 < measured["gateway_ms"] < measured["triton_ms"] < 5000
+
+
+def test_the_documented_table_is_what_the_command_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docker" / "kubernetes" / "README.md").read_text()
+    first, second = re.findall(r"^```\npython -m scripts\.capacity (.+)\n```\n\n((?:.+\n)+\n(?:\|.+\n)+)", page, re.M)
+    main(shlex.split(first[0]))
+    assert capsys.readouterr().out == first[1]
+    limit = re.findall(r"at most ([\d.]+) images/s", second[1])
+    assert limit == [f"{planned(_parser().parse_args(shlex.split(second[0])), json.loads(MEASURED.read_text())).limit_per_s:.1f}"]
