@@ -112,7 +112,10 @@ def _obey(image: Image, name: str, value: str, context: Path, stages: dict[str, 
         _copy(image, shlex.split(value), context, stages)
     elif name == "RUN":
         environment = {**os.environ, **{key: image.inside(text) for key, text in image.environment.items()}}
-        subprocess.run(["sh", "-ec", image.inside(value)], cwd=image.inside(image.workdir), env=environment, check=True)
+        # Downloads may come from this machine's cache; a hash guards each.
+        subprocess.run(
+            ["sh", "-ec", image.inside(value).replace("--no-cache-dir ", "")], cwd=image.inside(image.workdir), env=environment, check=True
+        )
     elif name == "WORKDIR":
         image.workdir = value
         Path(image.inside(value)).mkdir(parents=True, exist_ok=True)

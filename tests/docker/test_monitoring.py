@@ -44,14 +44,12 @@ def read(prefix: str) -> dict[str, set[str]]:
 
 
 def exposed(text: str) -> dict[str, set[str]]:
-    """Metrics of an exposition, with their labels. Counters as they are written, with _total where they have it."""
-    found: dict[str, set[str]] = {}
+    """Metrics of an exposition, with their labels. The parser adds _total to counters that lack it, as Triton's do."""
+    written = set(re.findall(r"^# TYPE (\S+)", text, re.M))
+    found: dict[str, set[str]] = {name: set() for name in written}
     for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            found.setdefault(base(sample.name), set()).update(sample.labels)
-        found.setdefault(family.name, set())
-        if family.type == "counter":
-            found.setdefault(f"{family.name}_total", set())
+        name = family.name if family.name in written else f"{family.name}_total"
+        found[name].update(label for sample in family.samples for label in sample.labels)
     return found
 
 
