@@ -15,6 +15,7 @@ import tritonclient.grpc as grpc
 import trustme
 from tritonclient.utils import InferenceServerException
 
+from scripts.embedded_triton.layout import build
 from scripts.locks import LOCKS
 from tests.docker.conftest import Running, free_port, wait_until
 from tests.docker.image import Image
@@ -38,6 +39,11 @@ def test_options_and_settings_of_the_page_exist(triton_help: str) -> None:
     assert "--grpc-use-ssl-mutual" in options
     assert options <= known
     assert {name.lower() for name in re.findall(r"`VULTUS_([A-Z_]+)", PAGE)} <= set(Settings.model_fields)
+
+
+def test_nothing_is_reported_to_the_maker_of_the_runtime(tmp_path: Path) -> None:
+    assert build(tmp_path).environment["ORT_DISABLE_TELEMETRY"] == "1"
+    assert "export ORT_DISABLE_TELEMETRY=1" in (ROOT / "docker" / "triton" / "start").read_text()
 
 
 def test_paths_of_the_page_exist() -> None:
