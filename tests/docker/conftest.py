@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from scripts.embedded_triton.layout import build
 from tests.docker.image import Image, follow
 from tests.served import ROOT
 
@@ -90,3 +91,9 @@ def running_triton(triton_image: Image, triton_ports: dict[str, int]) -> Iterato
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def triton_help(tmp_path_factory: pytest.TempPathFactory) -> str:
+    layout = build(tmp_path_factory.mktemp("layout"))
+    return subprocess.run([layout.binary, "--help"], env=layout.environment, capture_output=True, text=True, check=False).stderr

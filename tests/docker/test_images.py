@@ -14,7 +14,6 @@ import pytest
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
-from scripts.embedded_triton.layout import build
 from scripts.locks import LOCKS
 from tests.docker.conftest import Running, free_port, wait_until
 from tests.docker.image import WITHOUT_RIGHTS, Image, context_files, instructions
@@ -91,12 +90,6 @@ def triton_options(path: Path) -> set[str]:
     """Those that an image starts Triton with."""
     words = (ROOT / "docker" / "triton" / "start").read_text().split() + json.loads(dict(instructions(path))["CMD"])
     return {word.partition("=")[0] for word in words if word.startswith("--")}
-
-
-@pytest.fixture(scope="session")
-def triton_help(tmp_path_factory: pytest.TempPathFactory) -> str:
-    layout = build(tmp_path_factory.mktemp("layout"))
-    return subprocess.run([layout.binary, "--help"], env=layout.environment, capture_output=True, text=True, check=False).stderr
 
 
 @pytest.mark.parametrize("path", [TRITON_GPU, TRITON_CPU], ids=["gpu", "cpu"])

@@ -78,6 +78,12 @@ def test_probes_ask_ports_and_paths_that_exist(overlay: str, app: Flask) -> None
     assert all("readinessProbe" in pod["spec"]["containers"][0] for pod in pods(overlay).values())
 
 
+def test_triton_knows_the_options(overlay: str, triton_help: str) -> None:
+    given = {option.partition("=")[0] for _, container in containers(overlay) for option in container.get("args", ())}
+    assert bool(given) == (overlay == "single")
+    assert all(f"{option} " in triton_help for option in given)
+
+
 @pytest.mark.integration
 def test_triton_answers_its_probes(overlay: str, running_triton: Running, triton_ports: dict[str, int]) -> None:
     asked = {c[probe]["httpGet"]["path"] for _, c in containers(overlay) if c["name"] == "triton" for probe in PROBES if probe in c}
