@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import multiprocess
 
 from gateway import draining
 from gateway.errors import GatewayError
+from gateway.exposure import refusal
 from gateway.keys import KeyStore
 from gateway.services import KEY
 from gateway.settings import Settings
@@ -26,13 +29,33 @@ accesslog = None
 loglevel = "warning"
 limit_request_line = 8190
 limit_request_fields = 64
+control_socket_disable = True  # nobody steers a running gateway, and its folder may be read-only
 
 
 def on_starting(server: Any) -> None:
+    """Refuse to serve strangers by accident; keys that exist stay needed; no counts of an earlier life."""
+    problem = refusal([address[0] for address in server.cfg.address if isinstance(address, tuple)], _settings)
+    if problem:
+        server.log.error(problem)
+        sys.exit(1)
+    _keep_asking_for_keys()
+    _forget_old_counts()
+
+
+def _keep_asking_for_keys() -> None:
     """Once keys exist they stay needed: a worker that starts while their database is away must not serve everybody."""
     with suppress(GatewayError):
         if _settings.require_keys is None and KeyStore(_settings.keys_url).any():
             os.environ["VULTUS_REQUIRE_KEYS"] = "true"
+
+
+def _forget_old_counts() -> None:
+    """A restarted container keeps its volumes."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for old in Path(folder).glob("*.db"):
+            old.unlink()
 
 
 def when_ready(server: Any) -> None:

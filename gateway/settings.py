@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     decode_memory_bytes: int = Field(1536 * 2**20, gt=0, description="Most memory for decoding an image, bytes.")
     keys_url: str = Field("sqlite:///vultus-keys.sqlite", description="Database of keys and their usage, an SQLAlchemy URL.")
     require_keys: bool | None = Field(None, description="Whether callers need a key; unset: as soon as one key exists.")
+    insecure_open: bool = Field(False, description="Whether others than this machine are served although nobody needs a key.")
     rate_storage_url: str = Field("memory://", description="Where call rates are counted: memory:// (per process) or a Redis URL.")
     fetch_urls: bool = Field(False, description="Whether images may be given by URL.")
     fetch_timeout_s: float = Field(5.0, gt=0, description="Longest time a download may take, seconds.")

@@ -18,6 +18,7 @@ def main() -> int:
         ["mypy"],
         ["scripts.graphs", "--check"],
         ["scripts.model_cards", "--check"],
+        ["scripts.locks", "--check"],
     ]
     failed = 0
     for command in commands:

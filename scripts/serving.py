@@ -20,8 +20,7 @@ import urllib.error
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.command import may_be_open
-from gateway.keys import KeyStore
+from gateway.exposure import refusal
 from gateway.settings import Settings
 from scripts.allocation import MALLOC
 from scripts.embedded_triton.layout import Unusable, build
@@ -100,14 +99,12 @@ def _serve(options: argparse.Namespace, folder: Path, stop: threading.Event) -> 
 
 
 def _check_open(options: argparse.Namespace) -> None:
-    if options.insecure_open or may_be_open(options.host):
-        return
-    settings = Settings()
-    if settings.require_keys or (settings.require_keys is None and KeyStore(settings.keys_url).any()):
-        return
-    raise Failure(
-        f"Nobody needs a key, and {options.host} can be reached by others: issue one with `vultus keys create`, or give --insecure-open."
-    )
+    """What the gateway itself refuses, said before Triton starts."""
+    if options.insecure_open:
+        os.environ["VULTUS_INSECURE_OPEN"] = "true"
+    problem = refusal([options.host], Settings())
+    if problem:
+        raise Failure(f"{problem[:-1]}, or give --insecure-open.")
 
 
 def _embedded(options: argparse.Namespace, folder: Path) -> tuple[EmbeddedTriton, str]:

@@ -31,9 +31,15 @@ class Layout:
 
 
 def build(folder: Path) -> Layout:
-    """Put the backend directory into `folder`. Raises Unusable."""
+    """Put the backend directory into `folder`, unless it is there already. Raises Unusable."""
     package = _package()
     backends = folder / "backends"
+    if not backends.exists():
+        _fill(package, backends)
+    return Layout(package / "tritonserver" / "bin" / "tritonserver", backends, _environment(package, libpython()))
+
+
+def _fill(package: Path, backends: Path) -> None:
     (backends / "python").mkdir(parents=True)
     for name in ("libtriton_python.so", "triton_python_backend_utils.py"):
         # Copied: Triton refuses a backend that is a link out of its directory.
@@ -44,10 +50,9 @@ def build(folder: Path) -> Layout:
             f"nvidia-pytriton has no backend stub for Python {sys.version_info.major}.{sys.version_info.minor}; use Python 3.11 to 3.13."
         )
     copied = Path(shutil.copy(stub, backends / "python" / STUB))
-    copied.chmod(copied.stat().st_mode | stat.S_IXUSR)
+    copied.chmod(copied.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     (backends / "onnxruntime").mkdir()
     shutil.copy(BACKEND, backends / "onnxruntime" / "model.py")
-    return Layout(package / "tritonserver" / "bin" / "tritonserver", backends, _environment(package, libpython()))
 
 
 def libpython() -> Path:
@@ -84,4 +89,6 @@ def _environment(package: Path, library: Path) -> dict[str, str]:
         **os.environ,
         "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [str(bundled), str(library.parent), inherited])),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        # The runtime would report its use to its maker, over the network.
+        "ORT_DISABLE_TELEMETRY": "1",
     }
