@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import sys
 from importlib import import_module
 
@@ -28,14 +27,6 @@ class Subcommands(click.Group):
 @click.version_option(package_name="vultus")
 def main() -> None:
     """Open, self-hosted face analysis."""
-
-
-def may_be_open(host: str) -> bool:
-    """Whether a service on `host` may go without keys: only where nobody else reaches it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 if __name__ == "__main__":

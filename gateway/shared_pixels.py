@@ -30,6 +30,8 @@ MOST_BYTES = 2**28
 # After a failed call Triton may still be reading: the region rests before another picture is written into it.
 REST_S = 60.0
 REGISTER_TIMEOUT_S = 2.0
+# UNAVAILABLE is what a server says that is away, but also one that keeps this protocol to itself: it is asked again only so often.
+ASK_AGAIN_S = 30.0
 
 
 class Region:
@@ -65,6 +67,7 @@ class SharedPixels:
         self._free: list[Region] = []
         self._bytes = 0
         self._swept = False
+        self._ask_from_s = 0.0
 
     def place(self, client: triton.InferenceServerClient, pixels: NDArray[np.uint8]) -> Region | None:
         """A region that holds `pixels` and that Triton knows; None when they have to go in the message."""
@@ -102,7 +105,7 @@ class SharedPixels:
     def _made(self, client: triton.InferenceServerClient, wanted: int) -> Region | None:
         size = 1 << (max(wanted, SMALLEST_BYTES) - 1).bit_length()
         with self._lock:
-            if self._bytes + size > MOST_BYTES:
+            if self._bytes + size > MOST_BYTES or time.monotonic() < self._ask_from_s:
                 return None
             self._bytes += size
             first, self._swept = not self._swept, True
@@ -124,7 +127,9 @@ class SharedPixels:
             region.offer(client)
         except InferenceServerException as problem:
             region.close()
-            if problem.status() not in ("StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED"):  # which the call itself will find out
+            if problem.status() in ("StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED"):
+                self._ask_from_s = time.monotonic() + ASK_AGAIN_S
+            else:
                 self._never_again()
             return None
         return region

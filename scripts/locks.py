@@ -59,7 +59,7 @@ class Lock:
 
 
 LOCKS = (
-    Lock(ROOT / "docker" / "gateway" / "requirements.txt", True, ("s3", "heif", "postgres", "redis")),
+    Lock(ROOT / "docker" / "gateway" / "requirements.txt", True, ("s3", "heif", "postgres", "redis", "tracing")),
     Lock(ROOT / "docker" / "triton" / "requirements.txt", False, ("embedded",)),
 )
 

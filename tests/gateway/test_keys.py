@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.admission import Admission, Credentials
-from gateway.command import main, may_be_open
+from gateway.command import main
 from gateway.errors import AccountSuspended, KeyInvalid, QuotaExceeded, RateLimited, UpstreamUnavailable
 from gateway.keys import KeyStore, State, _seconds_left_in_month
 
@@ -125,16 +125,6 @@ def test_command_line(url: str) -> None:
     with pytest.raises(KeyInvalid):
         store.find("coqnitics", pair_secret, identifier)
     assert CliRunner().invoke(main, ["keys", "--keys-url", url, "revoke", "99"]).exit_code == 1
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-def test_a_service_for_this_machine_may_be_open(host: str) -> None:
-    assert may_be_open(host)
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "vultus.example"])  # noqa: S104
-def test_a_service_for_others_may_not(host: str) -> None:
-    assert not may_be_open(host)
 
 
 def test_a_database_that_goes_away_is_no_reason_to_call_keys_wrong(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from gateway import shared_pixels
 from gateway.shared_pixels import LARGEST_BYTES, MOST_BYTES, SharedPixels, is_local
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
@@ -51,10 +52,13 @@ def test_a_server_that_cannot_open_it_is_not_asked_again() -> None:
     assert server.asked == 1
 
 
-def test_a_server_that_is_away_is_asked_again() -> None:
+def test_a_server_that_is_away_is_asked_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
     server, shared = Server("StatusCode.UNAVAILABLE"), SharedPixels("127.0.0.1:1")
-    assert shared.place(server, PIXELS) is None
+    assert [shared.place(server, PIXELS) for _ in range(3)] == [None, None, None]
+    assert server.asked == 1
     server.status = None
+    later = shared_pixels.time.monotonic() + shared_pixels.ASK_AGAIN_S
+    monkeypatch.setattr(shared_pixels.time, "monotonic", lambda: later)
     assert shared.place(server, PIXELS)
 
 
