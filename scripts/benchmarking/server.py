@@ -51,12 +51,13 @@ class ModelCount:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Addresses of a running service and its processes."""
+    """Addresses of a running service, its processes, and what they have written so far."""
 
     base: str
     grpc: str
     http: int
     process: psutil.Process
+    lines: list[str]
 
     def counts(self) -> dict[str, ModelCount]:
         """Triton's statistics by model."""
@@ -115,7 +116,7 @@ def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> It
             time.sleep(0.05)
         text = "".join(lines)
         grpc, http = re.findall(r"Triton gRPC +(\S+) +\(HTTP (\d+)", text)[0]
-        yield Server(re.findall(r"gateway +(\S+)", text)[0], grpc, int(http), psutil.Process(process.pid))
+        yield Server(re.findall(r"gateway +(\S+)", text)[0], grpc, int(http), psutil.Process(process.pid), lines)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _try(fault: Fault, place: Place, learnt: Load, options: argparse.Namespace) -> Outcome:
     load = Load(learnt.base, learnt.questions, options.clients, TIMEOUT_S, retry=not options.no_retry, right=learnt.right)
+    said = len(place.server.lines)
     load.start()
     try:
         time.sleep(BEFORE_S)
@@ -95,7 +96,7 @@ def _try(fault: Fault, place: Place, learnt: Load, options: argparse.Namespace) 
         return Outcome(fault.name, 0, 0, 0, 0, 0, 0, None, (), skipped=str(why))
     finally:
         load.stop()
-    return _outcome(fault, load.events, mended, calm)
+    return _outcome(fault, load.events, mended, calm, [text.strip() for text in place.server.lines[said:] if text.startswith("vultus:")])
 
 
 def _await_calm(load: Load, mended: float) -> bool:
@@ -108,7 +109,7 @@ def _await_calm(load: Load, mended: float) -> bool:
     return False
 
 
-def _outcome(fault: Fault, events: Sequence[Event], mended: float, calm: bool) -> Outcome:
+def _outcome(fault: Fault, events: Sequence[Event], mended: float, calm: bool, said: list[str]) -> Outcome:
     counts = Counter(event.verdict for event in events)
     failed = [event for event in events if event.verdict is not Verdict.RIGHT]
     last = max((event.sent_s + event.took_s for event in failed), default=mended)
@@ -122,7 +123,7 @@ def _outcome(fault: Fault, events: Sequence[Event], mended: float, calm: bool) -
         counts[Verdict.LOST],
         sum(event.closed for event in events),
         round(max(0.0, last - mended), 1) if calm else None,
-        tuple(f"{count} x {what}" for what, count in bad.most_common(5)),
+        (*said, *(f"{count} x {what}" for what, count in bad.most_common(5))),
     )
 
 
@@ -130,7 +131,7 @@ HEADER = f"{'fault':32} {'sent':>6} {'right':>6} {'clean':>6} {'wrong':>6} {'los
 
 
 def line(outcome: Outcome) -> str:
-    """One row of the table, and examples of what went wrong."""
+    """One row of the table, what the supervisor said, and examples of what went wrong."""
     if outcome.skipped:
         return f"{outcome.fault:32} skipped: {outcome.skipped}\n"
     numbers = (outcome.sent, outcome.right, outcome.clean_error, outcome.wrong, outcome.lost, outcome.closed)

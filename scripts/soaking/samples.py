@@ -77,22 +77,24 @@ def cpu_s(root: psutil.Process) -> float:
 
 
 def role(process: psutil.Process) -> str:
-    """What a process does, by its command line."""
+    """What a process does, by its command line and its parent's."""
     try:
-        line = " ".join(process.cmdline())
+        parent = process.parent()
+        return _role(" ".join(process.cmdline()), " ".join(parent.cmdline()) if parent else "")
     except psutil.Error:
         return "ended"
+
+
+def _role(line: str, parent: str) -> str:
     if "triton_python_backend_stub" in line:
         named = re.search(r"/(\w+)/\d+/model\.onnx", line)
         return f"model {named[1] if named else '?'}"
     if "tritonserver" in line:
         return "triton"
     if "multiprocessing.forkserver" in line:
-        parent = process.parent()
-        return "decoder" if parent and "multiprocessing.forkserver" in " ".join(parent.cmdline()) else "decoder server"
+        return "decoder" if "multiprocessing.forkserver" in parent else "decoder server"
     if "multiprocessing.resource_tracker" in line:
         return "resource tracker"
     if "gunicorn" in line:
-        parent = process.parent()
-        return "gateway worker" if parent and "gunicorn" in " ".join(parent.cmdline()) else "gateway"
+        return "gateway worker" if "gunicorn" in parent else "gateway"
     return "supervisor" if "scripts.serving" in line else "other"

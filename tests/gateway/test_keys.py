@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from gateway import gunicorn_config
 from gateway.admission import Admission, Credentials
 from gateway.command import main
 from gateway.errors import AccountSuspended, KeyInvalid, QuotaExceeded, RateLimited, UpstreamUnavailable
 from gateway.keys import KeyStore, State, _seconds_left_in_month
+from gateway.settings import Settings
 
 
 @pytest.fixture
@@ -156,3 +158,15 @@ def test_a_clock_that_goes_back_locks_nobody_out(tmp_path: Path, monkeypatch: py
         admission.check("arsa", Credentials(issued.secret))
     offset_s[0] = 0.0
     assert admission.check("arsa", Credentials(issued.secret)) == issued.key
+
+
+@pytest.mark.parametrize("issued", [True, False])
+def test_workers_that_start_later_stay_closed(url: str, monkeypatch: pytest.MonkeyPatch, issued: bool) -> None:
+    """A worker may start while the database is away; it must not take that for a deployment without keys."""
+    monkeypatch.setenv("VULTUS_KEYS_URL", url)
+    monkeypatch.setenv("VULTUS_REQUIRE_KEYS", "")
+    monkeypatch.delenv("VULTUS_REQUIRE_KEYS")
+    if issued:
+        KeyStore(url).create("arsa", "test")
+    gunicorn_config.on_starting(None)
+    assert Settings().require_keys is (True if issued else None)
