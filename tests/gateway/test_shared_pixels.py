@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
@@ -57,8 +59,8 @@ def test_a_server_that_is_away_is_asked_again_later(monkeypatch: pytest.MonkeyPa
     assert [shared.place(server, PIXELS) for _ in range(3)] == [None, None, None]
     assert server.asked == 1
     server.status = None
-    later = shared_pixels.time.monotonic() + shared_pixels.ASK_AGAIN_S
-    monkeypatch.setattr(shared_pixels.time, "monotonic", lambda: later)
+    later = time.monotonic() + shared_pixels.ASK_AGAIN_S
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     assert shared.place(server, PIXELS)
 
 
