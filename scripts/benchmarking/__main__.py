@@ -77,7 +77,7 @@ def _measure(options: argparse.Namespace, seconds: float, rounds: int) -> dict[s
         results["memory_mb"] = memory | {"end": server.memory_mb()}
         if not options.quick and options.device == "cpu":
             compared = {name: pictures[name] for name in (MAIN_CASE, "1 face 4000x3000")}
-            results["levers"] = levers.compare(compared, options.clients, seconds, rounds, bar.set_description)
+            results["levers"] = levers.compare(levers.LEVERS, "cpu", compared, options.clients, seconds, rounds, bar.set_description)
     return results
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gateway.models import ATTRIBUTE_MODELS
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from gateway.models import ATTRIBUTE_MODELS, Config
 from scripts.benchmarking.load import closed_loop
 from scripts.benchmarking.measure import REST, Series, counted
 from scripts.benchmarking.pictures import Case
@@ -19,40 +21,61 @@ from scripts.benchmarking.server import Server, serving
 from scripts.benchmarking.targets import over_http, routes
 from scripts.pipeline import REPOSITORY
 
-NICENESS = re.compile(r'parameters \{ key: "niceness".*\n')
 DELAY_US, ALIGN_COPIES = 6000, 2
+Edit = Callable[[Config], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Lever:
-    """One thing done otherwise: options of scripts/serve, environment, or an edit of config.pbtxt (model, text) -> text."""
+    """One thing done otherwise: options of scripts/serve, environment, or a change of every model's configuration."""
 
     name: str
     options: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
-    edit: Callable[[str, str], str] | None = None
+    edit: Edit | None = None
 
 
-def _same_priority(model: str, text: str) -> str:
-    return NICENESS.sub("", text)
+def _same_priority(config: Config) -> None:
+    if "niceness" in config.parameters:
+        del config.parameters["niceness"]
 
 
-def _queue_delay(model: str, text: str) -> str:
-    delayed = f"dynamic_batching {{ max_queue_delay_microseconds: {DELAY_US} "
-    return NICENESS.sub("", text.replace("dynamic_batching {", delayed)) if model in ATTRIBUTE_MODELS else text
+def _waiting(config: Config) -> None:
+    _same_priority(config)
+    if config.name in ATTRIBUTE_MODELS:
+        config.dynamic_batching.max_queue_delay_microseconds = DELAY_US
 
 
-def _two_aligners(model: str, text: str) -> str:
-    return f"{text}instance_group [ {{ kind: KIND_CPU count: {ALIGN_COPIES} }} ]\n" if model == "face_align" else text
+def delay(microseconds: int) -> Edit:
+    """Every batching model waits so long for company."""
+
+    def edit(config: Config) -> None:
+        if config.max_batch_size:
+            config.dynamic_batching.max_queue_delay_microseconds = microseconds
+
+    return edit
+
+
+def copies(count: int, *models: str) -> Edit:
+    """So many instances of some models, where they already run."""
+
+    def edit(config: Config) -> None:
+        if config.name in models:
+            if not config.instance_group:
+                config.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
+            config.instance_group[0].count = count
+
+    return edit
 
 
 AS_SERVED = "as served"
 LEVERS = (
     Lever(AS_SERVED),
     Lever("pixels in the message, not in shared memory", environment=(("VULTUS_SHARED_MEMORY", "false"),)),
+    Lever("images decoded in the gateway, not in processes of their own", environment=(("VULTUS_DECODE_PROCESSES", "0"),)),
     Lever("attribute models at the priority of the others", edit=_same_priority),
-    Lever(f"the same, and a queue delay of {DELAY_US / 1000:g} ms", edit=_queue_delay),
-    Lever(f"{ALIGN_COPIES} copies of face_align", edit=_two_aligners),
+    Lever(f"the same, and a queue delay of {DELAY_US / 1000:g} ms", edit=_waiting),
+    Lever(f"{ALIGN_COPIES} copies of face_align", edit=copies(ALIGN_COPIES, "face_align")),
     Lever("2 threads a model", options=("--threads=2",)),
     Lever("1 gateway process, not 2", options=("--workers=1",)),
     Lever("4 gateway processes, not 2", options=("--workers=4",)),
@@ -60,10 +83,18 @@ LEVERS = (
 )
 
 
-def compare(chosen: dict[str, Case], clients: int, seconds: float, rounds: int, progress: Callable[[str], None]) -> dict[str, Any]:
+def compare(
+    levers: tuple[Lever, ...],
+    device: str,
+    chosen: dict[str, Case],
+    clients: int,
+    seconds: float,
+    rounds: int,
+    progress: Callable[[str], None],
+) -> dict[str, Any]:
     """Rows by case: every lever with `clients` clients and with one, all servers up at once, one at a time under load."""
     with ExitStack() as stack:
-        servers = {lever.name: stack.enter_context(_served(lever)) for lever in LEVERS}
+        servers = {lever.name: stack.enter_context(served(lever, device)) for lever in levers}
         return {name: _in_turns(case, servers, clients, seconds, rounds, progress) for name, case in chosen.items()}
 
 
@@ -98,13 +129,21 @@ def _row(name: str, many: dict[str, Any], alone: dict[str, Any]) -> dict[str, An
 
 
 @contextmanager
-def _served(lever: Lever) -> Iterator[Server]:
+def served(lever: Lever, device: str, *options: str) -> Iterator[Server]:
+    """A scripts/serve that does this one thing otherwise."""
     with TemporaryDirectory(prefix="vultus-lever-") as folder, ExitStack() as stack:
-        options = ["--device=cpu", *lever.options]
+        wanted = [f"--device={device}", *options, *lever.options]
         if lever.edit:
-            repository = Path(folder) / "models"
-            shutil.copytree(REPOSITORY, repository)
-            for config in repository.glob("face_*/config.pbtxt"):
-                config.write_text(lever.edit(config.parent.name, config.read_text()))
-            options.append(f"--model-repository={repository}")
-        yield stack.enter_context(serving(*options, environment=dict(lever.environment)))
+            repository = Path(shutil.copytree(REPOSITORY, Path(folder) / "models"))
+            for path in repository.glob("face_*/configs/gpu.pbtxt" if device == "gpu" else "face_*/config.pbtxt"):
+                path.write_text(edited(path.read_text(), lever.edit, path.relative_to(repository).parts[0]))
+            wanted.append(f"--model-repository={repository}")
+        yield stack.enter_context(serving(*wanted, environment=dict(lever.environment)))
+
+
+def edited(text: str, edit: Edit, name: str) -> str:
+    """A config.pbtxt after a change."""
+    config = text_format.Parse(text, Config())
+    config.name = name
+    edit(config)
+    return str(text_format.MessageToString(config))

@@ -40,14 +40,14 @@ def markdown(results: dict[str, Any]) -> str:
         f"Rounds: {results['rounds']} of {results['seconds']} s. Clients run on the same machine and take their share of it.",
     ]
     for case, rows in results["side_by_side"].items():
-        parts += [f"## {case}", _table(COLUMNS, rows), _ratios(case, results)]
+        parts += [f"## {case}", table(COLUMNS, rows), _ratios(case, results)]
     if results.get("routes"):
-        parts += ["## Every route, upload included", _table(COLUMNS, results["routes"])]
+        parts += ["## Every route, upload included", table(COLUMNS, results["routes"])]
     if results.get("growth"):
-        parts += ["## More and more clients", _table(COLUMNS, results["growth"])]
+        parts += ["## More and more clients", table(COLUMNS, results["growth"])]
     for key, title in (("sizes", "Larger pictures, one face"), ("crowds", "More faces, 1920x1080")):
         if results.get(key):
-            parts += [f"## {title}", _table((("case", "picture"), *COLUMNS[1:]), results[key])]
+            parts += [f"## {title}", table((("case", "picture"), *COLUMNS[1:]), results[key])]
     if results.get("levers"):
         parts += [
             "## What each choice brings",
@@ -55,10 +55,10 @@ def markdown(results: dict[str, Any]) -> str:
             "`face_demographics`.",
         ]
         for case, rows in results["levers"].items():
-            parts += [f"### {case}", _table(LEVER_COLUMNS, rows)]
+            parts += [f"### {case}", table(LEVER_COLUMNS, rows)]
     if results.get("arrivals"):
         names = ("arrivals_per_s", "answered_per_s", "p50_ms", "p95_ms", "p99_ms", "refused", "refused_p95_ms", "errors")
-        parts += ["## Fixed arrival rates (open loop)", _table([(name, name.replace("_", " ")) for name in names], results["arrivals"])]
+        parts += ["## Fixed arrival rates (open loop)", table([(name, name.replace("_", " ")) for name in names], results["arrivals"])]
     parts += [
         "## Where the time goes",
         "One client, median milliseconds: " + "; ".join(f"{case}: {_pairs(stages)}" for case, stages in results["stages"].items()) + ".",
@@ -95,7 +95,8 @@ def _ratios(case: str, results: dict[str, Any]) -> str:
     return "; ".join(lines) + "."
 
 
-def _table(columns: Sequence[tuple[str, str]], rows: Sequence[dict[str, Any]]) -> str:
+def table(columns: Sequence[tuple[str, str]], rows: Sequence[dict[str, Any]]) -> str:
+    """A Markdown table: (key, title) of every column."""
     lines = ["| " + " | ".join(title for _, title in columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join("" if row.get(key) is None else str(row[key]) for key, _ in columns) + " |" for row in rows]
     return "\n".join(lines)
