@@ -37,7 +37,9 @@ def page(document: str) -> str:
 def section(document: str, heading: str) -> str:
     """One `##` section of a document, without its heading; a sentence in its place when there is none."""
     found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", (ROOT / document).read_text(), re.S | re.M)
-    return relinked(found[1].strip(), document, ELSEWHERE[document]) if found else f"This checkout's `{document}` has no such section.\n"
+    if found is None:
+        return f'This checkout has no section "{heading}" in `{document}`.\n'
+    return relinked(found[1].strip(), document, ELSEWHERE[document])
 
 
 def opening(document: str) -> str:

@@ -19,9 +19,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from gateway.errors import GatewayError
 from gateway.models import ATTRIBUTE_MODELS, DETECTOR
 from gateway.settings import REPOSITORY, Settings
 from scripts.documentation import repository, tables
+from scripts.documentation.openapi import document
+from scripts.graphs.ensemble import STEPS
 from scripts.screenshots import CHROMIUM, SHOTS
 from tests.docs.test_readme import close
 from tests.gateway.test_errors import leaves
@@ -69,8 +72,8 @@ def test_every_setting_error_and_path_is_shown(site: Path) -> None:
     operations, errors, api = (text_of(site / f"{name}.html") for name in ("operations", "errors", "api"))
     assert {f"VULTUS_{name.upper()}" for name in Settings.model_fields} <= set(re.findall(r"VULTUS_\w+", operations))
     assert "vultus_requests_total" in operations
-    assert all(error.code in errors for error in leaves(tables.errors.GatewayError))
-    assert all(path in api for path in tables.document()["paths"])
+    assert all(error.code in errors for error in leaves(GatewayError))
+    assert all(path in api for path in document()["paths"])
 
 
 def test_groups_that_nobody_measured_are_an_error() -> None:
@@ -119,6 +122,11 @@ def test_every_key_command_works(tmp_path: Path) -> None:
 def test_only_known_pages_print_commands_to_run() -> None:
     """A command block on another page would run nowhere."""
     assert {path.name for path in PAGES.glob("*.md") if fences(path.name, "sh")} == {"errors.md", "operations.md"}
+
+
+def test_the_diagram_names_every_step() -> None:
+    drawn = (PAGES / "pictures" / "way.svg").read_text()
+    assert set(re.findall(r">(face_\w+)<", drawn)) == set(STEPS)
 
 
 def test_pictures_of_the_page_are_there_and_small() -> None:
