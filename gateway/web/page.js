@@ -129,16 +129,17 @@ async function run(files) {
     return;
   }
   state.batch = [];
-  state.stopped = false;
+  state.stopped = $("stop").disabled = false;
   $("rows").replaceChildren();
   for (const [index, file] of pictures.entries()) {
     if (state.stopped) break;
     const answer = await analyse(file);
-    const row = { picture: file.name, answer: answer?.ok ? answer.json : null, error: answer?.ok ? "" : answer ? problem(answer.json, file.name) : UNREACHED };
+    const row = { picture: file.name, answer: answer?.ok ? answer.json : null, error: answer?.ok ? "" : answer ? problem(answer.json, "This file") : UNREACHED };
     state.batch.push(row);
     $("rows").append(tableRow(row));
     $("progress").value = (index + 1) / pictures.length;
   }
+  $("stop").disabled = true;
   const failed = state.batch.filter((row) => row.error).length;
   say(`${state.batch.length} pictures done, ${failed} failed.`);
 }
@@ -215,6 +216,7 @@ async function showModels() {
     return;
   }
   $("offered").append(...attributes.map(({ name, measured, note }) => tableLine([name, measured, note])));
+  $("models").scrollIntoView();
 }
 
 // A link to the folded table unfolds it.

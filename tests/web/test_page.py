@@ -196,6 +196,8 @@ def test_a_batch_with_a_bad_file(watched: Watched, tmp_path: Path) -> None:
     upload(page, PHOTO, tmp_path / "=bad.jpg", PHOTO)
     expect(page.locator("#message")).to_have_text("3 pictures done, 1 failed.")
     expect(page.locator("#rows tr")).to_have_count(3)
+    expect(page.locator("#rows tr").nth(1)).to_contain_text("This file is not a picture")
+    expect(page.locator("#stop")).to_be_disabled()
     assert page.evaluate("() => document.getElementById('progress').value") == 1
     with page.expect_download() as download:
         page.click("#csv")
