@@ -11,10 +11,10 @@ function element(tag, text, attributes = {}) {
 }
 
 function facts(face) {
-  const rows = [["found with", percent(face.confidence)]];
+  const rows = [["confidence", percent(face.confidence)]];
   if (face.age !== undefined) rows.push(["age", `${Math.round(face.age)} years (estimate)`]);
   if (face.gender) rows.push(["gender", `${face.gender.value}, ${percent(face.gender.probability)}`]);
-  if (face.liveness) rows.push(["liveness", `${face.liveness.is_real ? "living face" : "picture of a face"}, ${percent(face.liveness.score)}`]);
+  if (face.liveness) rows.push(["liveness", face.liveness.is_real ? `living face, ${percent(face.liveness.score)}` : `picture of a face, ${percent(1 - face.liveness.score)}`]);
   for (const name of ["glasses", "mask"]) if (face[name]) rows.push([name, `${face[name].value}, ${percent(face[name].probabilities[face[name].value])}`]);
   if (face.hat) rows.push(["hat", `${face.hat.value}, ${percent(face.hat.probability)}`]);
   if (face.pose) rows.push(["pose", `yaw ${face.pose.yaw}°, pitch ${face.pose.pitch}°, roll ${face.pose.roll}°`]);
@@ -33,6 +33,12 @@ function bars(values, scale, name) {
   return list;
 }
 
+function pose(angles) {
+  const made = element("div", undefined, { class: "pose" });
+  made.append(axes(angles), element("p", "How the head is turned. Red: to the side, green: up, blue: out of the face."));
+  return made;
+}
+
 function folded(title, content) {
   const details = element("details");
   details.append(element("summary", title), content);
@@ -47,8 +53,8 @@ export function card(face, index, onActive) {
   const list = element("dl");
   for (const [name, value] of facts(face)) list.append(element("dt", name), element("dd", value));
   made.append(title, list);
-  if (face.pose) made.append(axes(face.pose));
-  if (face.emotion) made.append(bars(face.emotion.probabilities, 1, "Expression"));
+  if (face.pose) made.append(pose(face.pose));
+  if (face.emotion) made.append(element("h4", "Expression"), bars(face.emotion.probabilities, 1, "Expression"));
   if (face.quality) made.append(folded("Quality", bars(face.quality, 100, "Quality")));
   if (face.race) made.append(folded("Perceived group", bars(face.race.probabilities, 1, "Perceived group")));
   for (const [event, value] of [["mouseenter", index], ["focus", index], ["mouseleave", -1], ["blur", -1]]) made.addEventListener(event, () => onActive(value));

@@ -63,6 +63,9 @@ export function axes({ yaw, pitch, roll }) {
   svg.setAttribute("class", "axes");
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", `Head turned: yaw ${yaw}, pitch ${pitch}, roll ${roll} degrees`);
+  const head = document.createElementNS(SVG, "ellipse");
+  for (const [name, value] of Object.entries({ rx: 29, ry: 38, fill: "none", stroke: "currentColor", "stroke-width": 2, opacity: 0.35, transform: `rotate(${roll})` })) head.setAttribute(name, value);
+  svg.append(head);
   for (const [axis, stroke] of [[[1, 0, 0], "#d64545"], [[0, -1, 0], "#2f9e5b"], [[0, 0, -1], "#3d7fd9"]]) {
     const [x2, y2] = turn(axis);
     const line = document.createElementNS(SVG, "line");

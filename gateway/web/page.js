@@ -5,28 +5,39 @@ import { APIS, ask, program } from "./vendors.js";
 const $ = (id) => document.getElementById(id);
 const state = { file: null, image: null, answer: null, active: -1, api: "Vultus", batch: [], stopped: false, camera: null };
 
-const MESSAGES = {
-  body_too_large: "This picture is too large for this server.",
-  image_too_large: "This picture has too many pixels for this server.",
-  image_too_small: "This picture is too small to show a face.",
-  unrecognised_image: "This file is no picture that this server knows.",
-  unsupported_image: "This kind of picture is not accepted here.",
-  undecodable_image: "This picture is damaged.",
-  key_missing: "This server wants a key: enter it above.",
-  key_invalid: "This key is not valid.",
-  rate_limited: "Too many requests: wait a moment.",
-  quota_exceeded: "The calls of this key are used up for this month.",
-  upstream_unavailable: "The model server is not ready. Try again in a moment.",
-  upstream_overloaded: "The server is busy. Try again in a moment.",
-  upstream_timeout: "The server did not answer in time.",
+// What is wrong with a file: the sentence begins with its name.
+const FILE = {
+  body_too_large: "is a larger file than this server takes. Save it smaller, and try again.",
+  image_too_large: "has more pixels than this server takes. Scale it down, and try again.",
+  image_too_small: "is too small to show a face.",
+  unrecognised_image: "is not a picture that this server can read. JPEG and PNG always work.",
+  unsupported_image: "is a kind of picture that this server does not take. JPEG and PNG always work.",
+  undecodable_image: "is damaged or incomplete: the server cannot read it.",
+  image_too_complex: "takes this server too long to read. Save it anew, and try again.",
+  empty_image: "has nothing in it.",
 };
+const SERVER = {
+  key_missing: "This server wants a key: enter it in the field Key. Whoever runs the server issues keys.",
+  key_invalid: "The server does not know this key. Check the field Key.",
+  rate_limited: "That was too many pictures in too short a time for this key. Wait a moment, and try again.",
+  quota_exceeded: "The calls of this key are used up for this month.",
+  upstream_unavailable: "The models are not ready yet. Try again in a moment.",
+  upstream_overloaded: "The server is busy. Try again in a moment.",
+  overloaded: "The server is busy. Try again in a moment.",
+  upload_too_slow: "Sending the picture took too long. Try again, or a smaller picture.",
+  upstream_timeout: "The server was too slow. Try again, or a smaller picture.",
+};
+
+const UNREACHED = "The server cannot be reached. Is it still running?";
+const CAMERA = "The camera cannot be used. Allow it in the browser; browsers offer it only on https:// pages and on the machine itself.";
 
 function say(text, bad = false) {
   $("message").textContent = text;
   $("message").classList.toggle("bad", bad);
 }
 
-const problem = (json) => MESSAGES[json.code] || json.title || "The server could not answer.";
+const problem = (json, name) => (FILE[json.code] ? `${name} ${FILE[json.code]}` : SERVER[json.code] || json.title || "The server could not answer.");
+const ms = (value) => (value < 1 ? "under 1 ms" : `${Math.round(value)} ms`);
 const faces = () => state.answer?.faces ?? [];
 const wanted = () => new Set([...$("switches").querySelectorAll("input:checked")].map((box) => box.value));
 const count = (n) => (n === 0 ? "No face found." : n === 1 ? "1 face found." : `${n} faces found.`);
@@ -54,11 +65,11 @@ async function analyse(file) {
   try {
     answer = await ask("Vultus", file, $("key").value);
   } catch {
-    say("The server cannot be reached.", true);
+    say(UNREACHED, true);
     return null;
   }
   if (!answer.ok) {
-    say(problem(answer.json), true);
+    say(problem(answer.json, file.name), true);
     return answer;
   }
   state.answer = answer.json;
@@ -84,8 +95,8 @@ function show() {
   redraw();
   $("cards").replaceChildren(...faces().map((face, index) => card(face, index, activate)));
   const { decode, inference, render } = state.answer.timings_ms;
-  $("timings").textContent = `Decoding ${decode} ms, models ${inference} ms, rendering ${render} ms.`;
-  say(count(faces().length));
+  $("timings").textContent = `Reading the picture ${ms(decode)}, models ${ms(inference)}, writing the answer ${ms(render)}.`;
+  say(faces().length ? count(faces().length) : "No face found. Small, covered and turned-away faces can be missed.");
   showAnswer("Vultus", { json: state.answer });
 }
 
@@ -106,38 +117,45 @@ async function choose(name) {
   try {
     showAnswer(name, await ask(name, state.file, $("key").value));
   } catch {
-    say("The server cannot be reached.", true);
+    say(UNREACHED, true);
   }
 }
 
 async function run(files) {
   stopCamera();
   const pictures = [...files].filter((file) => file.size);
-  if (!pictures.length) return;
+  if (!pictures.length) return void (files.length && say(`${files[0].name} ${FILE.empty_image}`, true));
   $("batch").hidden = pictures.length === 1;
-  if (pictures.length === 1) return void (await analyse(pictures[0]));
+  if (pictures.length === 1) {
+    const answer = await analyse(pictures[0]);
+    if (!answer?.ok) $("result").hidden = true; // it shows an earlier picture
+    return;
+  }
   state.batch = [];
-  state.stopped = false;
+  state.stopped = $("stop").disabled = false;
   $("rows").replaceChildren();
   for (const [index, file] of pictures.entries()) {
     if (state.stopped) break;
     const answer = await analyse(file);
-    const row = { picture: file.name, answer: answer?.ok ? answer.json : null, error: answer?.ok ? "" : answer ? problem(answer.json) : "not reached" };
+    const row = { picture: file.name, answer: answer?.ok ? answer.json : null, error: answer?.ok ? "" : answer ? problem(answer.json, "This file") : UNREACHED };
     state.batch.push(row);
     $("rows").append(tableRow(row));
     $("progress").value = (index + 1) / pictures.length;
   }
-  say(`${state.batch.length} pictures done, ${state.batch.filter((row) => row.error).length} failed.`);
+  $("stop").disabled = true;
+  const failed = state.batch.filter((row) => row.error).length;
+  say(`${state.batch.length} pictures done, ${failed} failed.`);
 }
 
 const summary = (face) => [face.age !== undefined ? Math.round(face.age) : "", face.gender?.value ?? "", face.emotion?.dominant ?? ""].filter(String).join(" ");
 
-function tableRow(row) {
+function tableLine(cells) {
   const line = document.createElement("tr");
-  const cells = [row.picture, row.answer ? row.answer.faces.length : "", row.answer ? row.answer.faces.map(summary).join("; ") : row.error];
   line.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
   return line;
 }
+
+const tableRow = ({ picture, answer, error }) => tableLine([picture, answer ? answer.faces.length : "", answer ? answer.faces.map(summary).join("; ") : error]);
 
 // A cell that begins like a formula is quoted, because spreadsheets run formulas.
 const cell = (value) => `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
@@ -162,7 +180,7 @@ async function startCamera() {
   try {
     state.camera = await navigator.mediaDevices.getUserMedia({ video: { width: 640 }, audio: false });
   } catch {
-    say("The camera cannot be used: this browser or you did not allow it.", true);
+    say(CAMERA, true);
     return;
   }
   $("camera").setAttribute("aria-pressed", "true");
@@ -191,6 +209,24 @@ function stopCamera() {
   $("camera").setAttribute("aria-pressed", "false");
 }
 
+async function showModels() {
+  if ($("offered").children.length) return;
+  let attributes;
+  try {
+    ({ attributes } = await (await fetch("v1/attributes")).json());
+  } catch {
+    say(UNREACHED, true);
+    return;
+  }
+  $("offered").append(...attributes.map(({ name, measured, note }) => tableLine([name, measured, note])));
+  $("models").scrollIntoView();
+}
+
+// A link to the folded table unfolds it.
+function openModels() {
+  if (location.hash === "#models") $("models").open = true;
+}
+
 for (const name of Object.keys(APIS)) {
   const tab = Object.assign(document.createElement("button"), { type: "button", textContent: name });
   tab.setAttribute("role", "tab");
@@ -216,9 +252,16 @@ $("camera").addEventListener("click", () => (state.camera ? stopCamera() : start
 $("switches").addEventListener("change", redraw);
 $("language").addEventListener("change", () => ($("request").textContent = program(state.api, $("language").value)));
 $("copy").addEventListener("click", async () => {
-  await navigator.clipboard.writeText($("request").textContent);
-  say("Copied.");
+  try {
+    await navigator.clipboard.writeText($("request").textContent);
+    say("Copied.");
+  } catch {
+    getSelection().selectAllChildren($("request"));
+    say("This browser does not let the page copy. The request is selected: copy it with the keyboard.");
+  }
 });
+$("models").addEventListener("toggle", showModels);
+window.addEventListener("hashchange", openModels);
 $("stop").addEventListener("click", () => (state.stopped = true));
 $("csv").addEventListener("click", () => save(csv(), "vultus.csv", "text/csv"));
 $("json").addEventListener("click", () => save(JSON.stringify(state.batch, null, 1), "vultus.json", "application/json"));
@@ -240,3 +283,4 @@ $("canvas").addEventListener("mousemove", (event) => {
   const hit = faces().findIndex(({ box }) => x >= box.x1 && x <= box.x2 && y >= box.y1 && y <= box.y2);
   if (hit !== state.active) activate(hit);
 });
+openModels();

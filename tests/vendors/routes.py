@@ -18,13 +18,17 @@ Send = Callable[[FlaskClient, bytes | None, Issued | None], TestResponse]
 
 @dataclass(frozen=True)
 class Route:
-    """`errors`: HTTP status and what must be in the body, by situation. `{}` in a body means: equal."""
+    """`errors`: HTTP status and what must be in the body, by situation. `{}` in a body means: equal.
+
+    `file_field`: the form field that holds the picture, where the body is a form.
+    """
 
     vendor: str
     path: str
     send: Send
     errors: dict[str, tuple[int, Any]]
     success: int = 200
+    file_field: str = ""
 
     def __str__(self) -> str:
         return self.path
@@ -231,15 +235,16 @@ def by_url(client: FlaskClient, image: bytes | None, key: Issued | None) -> Test
 
 ANALYZER = "/api/portrait/analysis/face-analyzer-advanced"
 ROUTES = [
-    Route("arsa", path, multipart(path, "face_image", "x-key-secret"), ARSA) for path in ("/api/v1/face_analytics", "/api/v1/face_liveness")
+    Route("arsa", path, multipart(path, "face_image", "x-key-secret"), ARSA, file_field="face_image")
+    for path in ("/api/v1/face_analytics", "/api/v1/face_liveness")
 ]
 ROUTES += [
     Route("machinesense", path, json_body(path), MACHINESENSE)
     for path in (f"/faceapi/v1/face_{what}_detection" for what in ("age", "gender", "expression"))
 ]
 ROUTES += [
-    Route("ailabtools", ANALYZER, multipart(ANALYZER, "image", "ailabapi-api-key"), AILABTOOLS),
-    Route("coqnitics", "/analyze", form_keys("/analyze"), COQNITICS),
-    Route("scaleflex", "/images/face-analysis/upload", upload, SCALEFLEX),
+    Route("ailabtools", ANALYZER, multipart(ANALYZER, "image", "ailabapi-api-key"), AILABTOOLS, file_field="image"),
+    Route("coqnitics", "/analyze", form_keys("/analyze"), COQNITICS, file_field="filename"),
+    Route("scaleflex", "/images/face-analysis/upload", upload, SCALEFLEX, file_field="file"),
     Route("scaleflex", "/images/face-analysis", by_url, SCALEFLEX, success=201),
 ]

@@ -15,7 +15,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from gateway.app import create_app
-from gateway.settings import Settings
+from gateway.errors import KeyMissing
+from gateway.models import read_catalogue
+from gateway.settings import REPOSITORY, Settings
 from tests.conftest import PICTURES, FakeTriton
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -124,7 +126,7 @@ def test_pasting(page: Page) -> None:
 def test_no_face(page: Page, fake: FakeTriton) -> None:
     fake.faces = 0
     upload(page, PHOTO)
-    expect(page.locator("#message")).to_have_text("No face found.")
+    expect(page.locator("#message")).to_contain_text("No face found.")
     expect(page.locator(".card")).to_have_count(0)
 
 
@@ -137,8 +139,38 @@ def test_twelve_faces(page: Page, fake: FakeTriton) -> None:
 def test_a_file_that_is_no_picture(watched: Watched, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("hello")
     upload(watched.page, tmp_path / "a.jpg")
-    expect(watched.page.locator("#message.bad")).to_have_text("This file is no picture that this server knows.")
+    expect(watched.page.locator("#message.bad")).to_have_text("a.jpg is not a picture that this server can read. JPEG and PNG always work.")
     assert all("415" in text for text in watched.complaints)
+
+
+def test_an_error_hides_the_picture_before(watched: Watched, tmp_path: Path) -> None:
+    upload(watched.page, PHOTO)
+    expect(watched.page.locator("#result")).to_be_visible()
+    (tmp_path / "a.jpg").write_text("hello")
+    upload(watched.page, tmp_path / "a.jpg")
+    expect(watched.page.locator("#message.bad")).to_contain_text("a.jpg")
+    expect(watched.page.locator("#result")).to_be_hidden()
+
+
+def test_an_empty_file_is_named(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "nothing.jpg").touch()
+    upload(page, tmp_path / "nothing.jpg")
+    expect(page.locator("#message.bad")).to_have_text("nothing.jpg has nothing in it.")
+
+
+def test_the_message_of_a_missing_key_says_where_it_goes(watched: Watched, fake: FakeTriton) -> None:
+    fake.failure = KeyMissing()
+    upload(watched.page, PHOTO)
+    expect(watched.page.locator("#message.bad")).to_contain_text("enter it in the field Key")
+    assert all("401" in text for text in watched.complaints)
+
+
+def test_accuracy_is_shown_on_the_page(page: Page) -> None:
+    page.get_by_role("link", name="Models and accuracy").click()
+    outputs = read_catalogue(REPOSITORY).outputs
+    expect(page.locator("#offered tr")).to_have_count(len(outputs))
+    for output in outputs:
+        expect(page.locator("#offered")).to_contain_text(output.measured)
 
 
 def test_every_api_in_its_tab(page: Page) -> None:
@@ -164,6 +196,8 @@ def test_a_batch_with_a_bad_file(watched: Watched, tmp_path: Path) -> None:
     upload(page, PHOTO, tmp_path / "=bad.jpg", PHOTO)
     expect(page.locator("#message")).to_have_text("3 pictures done, 1 failed.")
     expect(page.locator("#rows tr")).to_have_count(3)
+    expect(page.locator("#rows tr").nth(1)).to_contain_text("This file is not a picture")
+    expect(page.locator("#stop")).to_be_disabled()
     assert page.evaluate("() => document.getElementById('progress').value") == 1
     with page.expect_download() as download:
         page.click("#csv")

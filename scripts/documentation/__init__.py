@@ -1,0 +1,1 @@
+"""What the documentation site (docs/) takes from the repository at build time."""

@@ -1,0 +1,28 @@
+"""Run by mkdocs-macros: what pages with `render_macros: true` may call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scripts.documentation import repository, tables
+
+FUNCTIONS = (
+    repository.measurements,
+    repository.opening,
+    repository.section,
+    tables.by_group,
+    tables.endpoints,
+    tables.error_codes,
+    tables.licences,
+    tables.limits,
+    tables.measured,
+    tables.metric_names,
+    tables.settings,
+    tables.summary,
+)
+
+
+def define_env(env: Any) -> None:
+    """Give the functions to the pages."""
+    for function in FUNCTIONS:
+        env.macro(function)

@@ -1,0 +1,124 @@
+"""Tables of the documentation site, made from what the code and the model repository say."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tomllib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic.fields import FieldInfo
+
+from gateway import errors, metrics
+from gateway.models import ATTRIBUTE_MODELS, DETECTOR
+from gateway.settings import REPOSITORY, Settings
+from scripts.documentation.openapi import document
+
+MODELS = (DETECTOR, *ATTRIBUTE_MODELS)
+# The learned part of face_align has a model.toml and no card.
+WITH_WEIGHTS = (DETECTOR, "face_align", *ATTRIBUTE_MODELS)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+
+
+def settings() -> str:
+    """Every setting of the gateway."""
+    rows = [(f"`VULTUS_{name.upper()}`", _default(field), field.description) for name, field in Settings.model_fields.items()]
+    return table(("variable", "default", "meaning"), rows)
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if value is None or value == "":
+        return ""
+    if value == REPOSITORY:
+        return f"`{REPOSITORY.name}`"
+    return f"`{json.dumps(value)}`" if isinstance(value, bool | tuple) else f"`{value}`"
+
+
+def error_codes() -> str:
+    """Every error that /v1 can answer with."""
+    found = {error for _, error in inspect.getmembers(errors, inspect.isclass) if issubclass(error, errors.GatewayError)}
+    leaves = [error for error in found if not error.__subclasses__()]
+    rows = [(error.status, f"`{error.code}`", error.title) for error in sorted(leaves, key=lambda error: (error.status, error.code))]
+    return table(("status", "code", "title"), rows)
+
+
+def metric_names() -> str:
+    """Every metric of the gateway."""
+    found = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
+    described = [(next(iter(metric.describe())), metric._labelnames) for metric in found]
+    rows = [(f"`{m.name}{'_total' if m.type == 'counter' else ''}`", m.type, ", ".join(labels), m.documentation) for m, labels in described]
+    return table(("name", "type", "labels", "meaning"), rows)
+
+
+def endpoints() -> str:
+    """Every documented path."""
+    paths = document()["paths"]
+    rows = [(method.upper(), f"`{path}`", said["summary"]) for path, methods in paths.items() for method, said in methods.items()]
+    return table(("method", "path", ""), rows)
+
+
+@cache
+def facts(model: str) -> dict[str, Any]:
+    """A model's model.toml."""
+    return tomllib.loads((REPOSITORY / model / "model.toml").read_text())
+
+
+@cache
+def results(model: str) -> dict[str, Any]:
+    """A model's results.json. Raises OSError."""
+    found: dict[str, Any] = json.loads((REPOSITORY / model / "results.json").read_text())
+    return found
+
+
+def measured() -> str:
+    """One row a tensor: what was measured on it."""
+    return table(
+        ("model", "version", "answer", "measured on pictures that it never saw"),
+        [
+            (f"[{model}](model-cards/{model}.md)", facts(model)["version"], f"`{tensor}`", figures["summary"])
+            for model in MODELS
+            for tensor, figures in results(model).items()
+        ],
+    )
+
+
+def summary(model: str, tensor: str) -> str:
+    """What was measured on one tensor, in words. Raises KeyError."""
+    said: str = results(model)[tensor]["summary"]
+    return said
+
+
+def by_group(model: str, tensor: str, groups: Sequence[str], prefix: str = "") -> str:
+    """The figures of a tensor for groups of people, those that were measured. Raises LookupError when none was."""
+    figures = results(model)[tensor]
+    rows = [(group, figures.get(f"{prefix}{group}")) for group in groups]
+    lines = [(group, f"{f['value']:.3g}", f"{f['low']:.3g} to {f['high']:.3g}", f.get("n", "")) for group, f in rows if f]
+    if not lines:
+        raise LookupError(f"no figure of {tensor} of {model} for any of {groups}")
+    return table(("group", "value", "95 % interval", "pictures"), lines)
+
+
+def licences() -> str:
+    """What every weight is licensed under and learned from."""
+    parts: list[str] = []
+    for model in WITH_WEIGHTS:
+        told = facts(model)
+        licence, training = told["licence"], told["training"]
+        parts += [f"## {model} {told.get('version', '')}".rstrip(), f"{licence['summary']}. {licence.get('commercial_use', '')}".rstrip()]
+        parts += ["\n".join(f"- {item}" for item in training["data"])]
+        parts += [f"Teachers: {training.get('teacher', 'none')}.", f"sha256: `{told['file']['sha256']}`"]
+    return "\n\n".join(parts)
+
+
+def limits() -> str:
+    """What every model is known to get wrong."""
+    return "\n\n".join(f"**{model}**\n\n" + "\n".join(f"- {item}" for item in facts(model)["limits"]["known"]) for model in MODELS)
