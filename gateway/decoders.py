@@ -10,7 +10,6 @@ This keeps crashes and bombs away from the service. It is no sandbox: decoders h
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
 import mmap
@@ -22,6 +21,7 @@ import signal
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -114,7 +114,7 @@ class _Decoder:
         with _STARTING, theirs:
             self._process.start()
         self.usable, self.silent = True, False
-        atexit.register(self._end)
+        self._ending = weakref.finalize(self, _end_process, self._socket, self._process)  # at exit, too
         self._socket.settimeout(START_S)
         if not self._socket.recv(MESSAGE_BYTES):
             self._end()
@@ -153,11 +153,14 @@ class _Decoder:
 
     def _end(self) -> None:
         self.usable = False
-        atexit.unregister(self._end)
-        self._socket.close()
-        with suppress(ProcessLookupError, AttributeError), _STARTING:
-            self._process.kill()
-            self._process.join(1)
+        self._ending()
+
+
+def _end_process(connection: socket.socket, process: multiprocessing.process.BaseProcess) -> None:
+    connection.close()
+    with suppress(ProcessLookupError, AttributeError), _STARTING:
+        process.kill()
+        process.join(1)
 
 
 def _work(connection: socket.socket, function: Decode, cpu_s: float, memory_bytes: int) -> None:
