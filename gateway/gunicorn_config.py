@@ -34,18 +34,19 @@ control_socket_disable = True  # nobody steers a running gateway, and its folder
 
 def on_starting(server: Any) -> None:
     """Refuse to serve strangers by accident; keys that exist stay needed; no counts of an earlier life."""
-    problem = refusal([address[0] for address in server.cfg.address if isinstance(address, tuple)], _settings)
+    settings = Settings()
+    problem = refusal([address[0] for address in server.cfg.address if isinstance(address, tuple)], settings)
     if problem:
         server.log.error(problem)
         sys.exit(1)
-    _keep_asking_for_keys()
+    _keep_asking_for_keys(settings)
     _forget_old_counts()
 
 
-def _keep_asking_for_keys() -> None:
+def _keep_asking_for_keys(settings: Settings) -> None:
     """Once keys exist they stay needed: a worker that starts while their database is away must not serve everybody."""
     with suppress(GatewayError):
-        if _settings.require_keys is None and KeyStore(_settings.keys_url).any():
+        if settings.require_keys is None and KeyStore(settings.keys_url).any():
             os.environ["VULTUS_REQUIRE_KEYS"] = "true"
 
 

@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -168,5 +169,5 @@ def test_workers_that_start_later_stay_closed(url: str, monkeypatch: pytest.Monk
     monkeypatch.delenv("VULTUS_REQUIRE_KEYS")
     if issued:
         KeyStore(url).create("arsa", "test")
-    gunicorn_config.on_starting(None)
+    gunicorn_config.on_starting(SimpleNamespace(cfg=SimpleNamespace(address=[("127.0.0.1", 8080)])))
     assert Settings().require_keys is (True if issued else None)
