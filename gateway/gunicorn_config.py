@@ -14,7 +14,6 @@ from gateway import draining
 from gateway.errors import GatewayError
 from gateway.exposure import refusal
 from gateway.keys import KeyStore
-from gateway.services import KEY
 from gateway.settings import Settings
 
 _settings = Settings()
@@ -66,6 +65,8 @@ def when_ready(server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Start the decoders before the first request needs them. A stopping worker closes the port before it finishes its requests."""
+    from gateway.services import KEY  # not above: metrics, which it brings along, open their files when they are imported
+
     worker.wsgi.extensions[KEY].decoders.start()
     draining.close_port_when_stopping(worker)
 

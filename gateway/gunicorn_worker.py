@@ -9,8 +9,6 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from gateway.services import KEY
-
 
 class Worker(ThreadWorker):  # type: ignore[misc]
     """Gunicorn lets a client that has begun to send hold a thread for ever. Here its connection is read no longer than a request may last.
@@ -25,6 +23,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: Any) -> Any:
         """In a thread: one request of a connection."""
+        from gateway.services import KEY  # not above: see gunicorn_config.post_worker_init
+
         settings = self.wsgi.extensions[KEY].settings
         self._due_s[conn] = time.monotonic() + settings.upload_s + settings.deadline_s
         try:

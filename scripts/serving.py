@@ -22,7 +22,7 @@ from pathlib import Path
 
 from gateway.exposure import refusal
 from gateway.settings import Settings
-from scripts.allocation import MALLOC
+from scripts.embedded_triton.allocation import MALLOC
 from scripts.embedded_triton.layout import Unusable, build
 from scripts.embedded_triton.server import WITHOUT_PROXY, DidNotStart, EmbeddedTriton, Ports, tracing
 

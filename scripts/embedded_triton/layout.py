@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from scripts.allocation import MALLOC
+from scripts.embedded_triton.allocation import MALLOC
 
 BACKEND = Path(__file__).resolve().parent / "onnxruntime" / "model.py"
 STUB = "triton_python_backend_stub"
