@@ -21,7 +21,8 @@ from scripts.benchmarking.server import Server, serving
 from scripts.benchmarking.targets import over_http, routes
 from scripts.pipeline import REPOSITORY
 
-DELAY_US, ALIGN_COPIES = 6000, 2
+DELAY_US, ALIGN_COPIES = 6000, 4
+GROUP = 4  # servers beside the first: memory allows no more at once
 Edit = Callable[[Config], None]
 
 
@@ -75,7 +76,8 @@ LEVERS = (
     Lever("images decoded in the gateway, not in processes of their own", environment=(("VULTUS_DECODE_PROCESSES", "0"),)),
     Lever("attribute models at the priority of the others", edit=_same_priority),
     Lever(f"the same, and a queue delay of {DELAY_US / 1000:g} ms", edit=_waiting),
-    Lever(f"{ALIGN_COPIES} copies of face_align", edit=copies(ALIGN_COPIES, "face_align")),
+    Lever(f"{ALIGN_COPIES} copies of face_align, not Triton's 2", edit=copies(ALIGN_COPIES, "face_align")),
+    Lever("1 instance of every attribute model, not Triton's 2", edit=copies(1, *ATTRIBUTE_MODELS)),
     Lever("2 threads a model", options=("--threads=2",)),
     Lever("1 gateway process, not 2", options=("--workers=1",)),
     Lever("4 gateway processes, not 2", options=("--workers=4",)),
@@ -92,10 +94,16 @@ def compare(
     rounds: int,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Rows by case: every lever with `clients` clients and with one, all servers up at once, one at a time under load."""
-    with ExitStack() as stack:
-        servers = {lever.name: stack.enter_context(served(lever, device)) for lever in levers}
-        return {name: _in_turns(case, servers, clients, seconds, rounds, progress) for name, case in chosen.items()}
+    """Rows by case: every lever with `clients` clients and with one. A few servers are up at once, one at a time under load; the first
+    lever is measured beside each group.
+    """
+    rows: dict[str, Any] = {name: [] for name in chosen}
+    for start in range(1, len(levers), GROUP):
+        with ExitStack() as stack:
+            servers = {lever.name: stack.enter_context(served(lever, device)) for lever in (levers[0], *levers[start : start + GROUP])}
+            for name, case in chosen.items():
+                rows[name] += _in_turns(case, servers, clients, seconds, rounds, progress)
+    return rows
 
 
 def _in_turns(
