@@ -94,8 +94,9 @@ def compare(
     rounds: int,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Rows by case: every lever with `clients` clients and with one. A few servers are up at once, one at a time under load; the first
-    lever is measured beside each group.
+    """Rows by case: every lever with `clients` clients and with one.
+
+    A few servers are up at once, one at a time under load; the first lever is measured beside each group.
     """
     rows: dict[str, Any] = {name: [] for name in chosen}
     for start in range(1, len(levers), GROUP):
