@@ -21,10 +21,10 @@ import signal
 import socket
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import cv2
@@ -114,7 +114,8 @@ class _Decoder:
         with _STARTING, theirs:
             self._process.start()
         self.usable, self.silent = True, False
-        self._ending = weakref.finalize(self, _end_process, self._socket, self._process)  # at exit, too
+        # At exit too, and before multiprocessing waits for its children.
+        self._ending = Finalize(self, _end_process, args=(self._socket, self._process), exitpriority=10)
         self._socket.settimeout(START_S)
         if not self._socket.recv(MESSAGE_BYTES):
             self._end()
