@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from contextvars import Token
 
 from flask import Flask, g, request
+from werkzeug.exceptions import HTTPException
 
 from gateway import metrics
 from gateway.body import Uploads
 from gateway.call import CURRENT, Call
-from gateway.errors import InvalidParameter
+from gateway.errors import GatewayError, InvalidParameter, Overloaded
 from gateway.gate import Gate
 from gateway.settings import Settings
 
 TIMEOUT_HEADER = "X-Timeout-Seconds"
+# What is refused is read all the same, for so long: a connection that is closed on unread bytes takes the answer with it.
+SWALLOW_S = 0.5
 
 
 def install(app: Flask, settings: Settings) -> None:
     """Hook the gate around every analysis. Probes, metrics and pages pass by it."""
-    uploads = Uploads(settings.upload_s)
+    uploads, swallowed = Uploads(settings.upload_s), Uploads(SWALLOW_S)
     gate = Gate(settings.max_in_flight, settings.max_present, settings.max_wait_s)
 
     @app.before_request
@@ -29,7 +32,12 @@ def install(app: Flask, settings: Settings) -> None:
         if not is_analysis():
             return
         places = g.places = ExitStack()
-        places.enter_context(gate.present())
+        try:
+            places.enter_context(gate.present())
+        except Overloaded:
+            with suppress(GatewayError, HTTPException):
+                swallowed.read()
+            raise
         allowed_s = timeout_s(settings.deadline_s)
         started = time.perf_counter()
         uploads.read()
