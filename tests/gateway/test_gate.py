@@ -189,3 +189,16 @@ def test_a_slow_upload_holds_no_place_at_work(tmp_path: Path, triton: FakeTriton
         assert app.test_client().post("/v1/analyze", data=astronaut, content_type="image/jpeg").status_code == 200
         go_on.set()
         assert upload.result(10).status_code == 200
+
+
+def test_what_is_refused_is_read(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that closes a connection with unread bytes resets it, and the caller never sees the 503."""
+
+    def refuse(_: Gate) -> None:
+        raise Overloaded(retry_after_s=1)
+
+    monkeypatch.setattr(Gate, "present", refuse)
+    body = io.BytesIO(bytes(50_000))
+    answer = app.test_client().post("/v1/analyze", input_stream=body, content_length=50_000, content_type="image/jpeg")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert body.closed or body.tell() == 50_000
