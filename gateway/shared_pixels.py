@@ -40,6 +40,7 @@ class Region:
     def __init__(self, size: int) -> None:
         self.size, self.name = size, f"{_own_prefix()}{uuid.uuid4().hex[:12]}"
         self._memory = SharedMemory(self.name, create=True, size=size)
+        self._named = True
         self.free_from_s = 0.0
 
     def offer(self, client: triton.InferenceServerClient) -> None:
@@ -47,7 +48,7 @@ class Region:
         try:
             client.register_system_shared_memory(self.name, f"/{self.name}", self.size, client_timeout=REGISTER_TIMEOUT_S)
         finally:
-            self._memory.unlink()
+            self._take_name_back()
 
     def write(self, pixels: NDArray[np.uint8]) -> None:
         """Copy `pixels` to its start."""
@@ -55,7 +56,13 @@ class Region:
 
     def close(self) -> None:
         """Give the memory back to the system."""
+        self._take_name_back()
         self._memory.close()
+
+    def _take_name_back(self) -> None:
+        if self._named:
+            self._named = False
+            self._memory.unlink()
 
 
 class SharedPixels:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 DETECTOR_SIDE_PX = 640
 CANDIDATES = 1024
 MIN_SCORE = 0.5
-MAX_IOU = 0.4
+MAX_IOU = 0.3
 MAX_FACES = 128
 
 CROP_SIDE_PX = 160

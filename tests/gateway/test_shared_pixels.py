@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,3 +72,18 @@ def test_memory_is_bounded() -> None:
     taken = [shared.place(server, large) for _ in range(MOST_BYTES // LARGEST_BYTES + 1)]
     assert [bool(region) for region in taken] == [True] * (MOST_BYTES // LARGEST_BYTES) + [False]
     assert SharedPixels("127.0.0.1:1").place(server, np.zeros((1, 1, LARGEST_BYTES + 1), np.uint8)) is None
+
+
+@pytest.mark.parametrize("status", [None, "StatusCode.UNAVAILABLE", "StatusCode.INTERNAL"])
+def test_no_name_stays(status: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever question the server refuses."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise InferenceServerException("no", status)
+
+    before = set(Path("/dev/shm").iterdir())  # noqa: S108
+    server = Server(status)
+    if status:
+        monkeypatch.setattr(server, "get_system_shared_memory_status", refuse)
+    SharedPixels("127.0.0.1:1").place(server, PIXELS)
+    assert not [file for file in set(Path("/dev/shm").iterdir()) - before if f"-{os.getpid()}-" in file.name]  # noqa: S108
