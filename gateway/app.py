@@ -27,7 +27,7 @@ log = logging.getLogger("vultus.app")
 
 # Of a form: no API has more than a few short fields, and at most ten files.
 # Werkzeug holds the pieces of 64 KiB in which it reads files to this limit too, with what is left of the piece before.
-MAX_TEXT_FIELD_BYTES, MAX_FORM_PARTS = 2**20, 100
+MAX_TEXT_FIELD_BYTES, MAX_FORM_PARTS = 2**18, 100
 
 # Werkzeug's routing and parsing failures in our terms.
 FROM_HTTP: dict[type[HTTPException], type[e.GatewayError]] = {
