@@ -1,8 +1,7 @@
 """Stops asking a Triton that is down, so that callers hear it at once and Triton starts in peace.
 
-Ours because none of the maintained libraries fits threads: pybreaker 1.4 holds its lock during the call, so calls would run one by
-one; purgatory 3.0 and circuitbreaker 2.1 let every thread through once the pause is over. Here one thread looks with a cheap
-health call and no caller's picture is risked.
+Ours because pybreaker 1.4, the library for this, holds its lock during the call, so that calls would run one by one. Here one thread
+looks with a cheap health call and no caller's picture is risked.
 """
 
 from __future__ import annotations

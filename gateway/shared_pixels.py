@@ -1,8 +1,9 @@
-"""Pixels for a Triton on the same machine: in shared memory instead of in the message, which saves four copies of the picture.
+"""Pixels for a Triton on the same machine: in shared memory instead of in the message, so that they are copied once.
 
 A region is registered with Triton when it is made and its name is taken back at once, so nothing is left in /dev/shm whatever becomes
 of this process. A Triton that cannot open a region (another machine, another container) says so once; from then on pixels go in
-the message. A restarted Triton does not know the old regions: new ones are made.
+the message. A restarted Triton does not know the old regions: new ones are made. Whoever may call this Triton may name a region, so a
+picture is wiped as soon as it has been answered.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Region:
         self.size, self.name = size, f"{_own_prefix()}{uuid.uuid4().hex[:12]}"
         self._memory = SharedMemory(self.name, create=True, size=size)
         self._named = True
+        self._used = 0
         self.free_from_s = 0.0
 
     def offer(self, client: triton.InferenceServerClient) -> None:
@@ -52,7 +54,13 @@ class Region:
 
     def write(self, pixels: NDArray[np.uint8]) -> None:
         """Copy `pixels` to its start."""
+        self._used = pixels.nbytes
         np.ndarray(pixels.shape, np.uint8, self._memory.buf)[:] = pixels
+
+    def wipe(self) -> None:
+        """Forget the picture."""
+        np.ndarray(self._used, np.uint8, self._memory.buf)[:] = 0
+        self._used = 0
 
     def close(self) -> None:
         """Give the memory back to the system."""
@@ -88,6 +96,8 @@ class SharedPixels:
     def give_back(self, region: Region, settled: bool) -> None:
         """After the call. `settled`: Triton has answered, so it does not read any more."""
         region.free_from_s = 0.0 if settled else time.monotonic() + REST_S
+        if settled:
+            region.wipe()
         with self._lock:
             self._free.append(region)
 

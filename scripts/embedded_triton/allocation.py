@@ -1,8 +1,8 @@
 """How glibc keeps freed memory, for processes whose threads pass pictures around; an operator's own variables come first.
 
 By default each thread soon has an arena of its own (up to eight a processor), and pictures of changing sizes stay behind as holes in all
-of them. Two arenas keep Triton's resident memory flat and cost no processor time. Mapping every block from 1 MiB on
-(MALLOC_MMAP_THRESHOLD_) keeps less still, but cost about 15 % more processor time a request in page faults.
+of them. In single runs of scripts/soak.py of 100 s each on a busy machine Triton grew from 597 to 606 MB with two arenas and from 558 to
+702 MB with the default. It does not stop growth: over 30 minutes all processes together still grew by 12 MB a minute.
 """
 
 from __future__ import annotations

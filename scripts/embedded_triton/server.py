@@ -23,10 +23,22 @@ ERROR_LINE = re.compile(r"^(?:\[?E|error)[^\]]*\]?\s*(.*)", re.IGNORECASE)
 WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 TRACED_AS = "service.name=triton"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  where Triton puts its regions
+# tritonserver 2.51 was seen to crash while it loads models, in one start of several hundred on busy machines.
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+STARTS, CRASH_LINES = 3, 25
+
+
+def crash(status: int | None) -> str:
+    """Name of the signal of a program error that a process with this exit status ended by, or nothing."""
+    return next((number.name for number in CRASHES if status == -number), "")
 
 
 class DidNotStart(Exception):
     """tritonserver ended or never became ready. The message is one line for the operator."""
+
+
+class Crashed(DidNotStart):
+    """It ended by a signal of a program error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,17 @@ class EmbeddedTriton:
         self._tail: collections.deque[str] = collections.deque(maxlen=400)
 
     def start(self, timeout_s: float) -> None:
-        """Start and wait until every model is ready. Raises DidNotStart."""
+        """Start and wait until every model is ready, again when it crashes meanwhile, STARTS times in all. Raises DidNotStart."""
+        for left in reversed(range(STARTS)):
+            try:
+                return self._start(timeout_s)
+            except Crashed as problem:
+                sys.stderr.write(f"vultus: {problem}{' Starting it again.' if left else ''}\n")
+                sys.stderr.writelines(f"triton: {line}\n" for line in list(self._tail)[-CRASH_LINES:])
+                if not left:
+                    raise
+
+    def _start(self, timeout_s: float) -> None:
         self._sweep()
         self._tail.clear()
         self._process = subprocess.Popen(
@@ -74,7 +96,10 @@ class EmbeddedTriton:
         while not self._is_ready():
             if self._process.poll() is not None:
                 time.sleep(0.2)  # let the reader finish
+                signalled = crash(self._process.returncode)
                 self.stop(0)
+                if signalled:
+                    raise Crashed(f"Triton crashed at start ({signalled}).")
                 raise DidNotStart(self._reason())
             if time.monotonic() > deadline:
                 self.stop(0)

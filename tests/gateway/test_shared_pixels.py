@@ -87,3 +87,13 @@ def test_no_name_stays(status: str | None, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(server, "get_system_shared_memory_status", refuse)
     SharedPixels("127.0.0.1:1").place(server, PIXELS)
     assert not [file for file in set(Path("/dev/shm").iterdir()) - before if f"-{os.getpid()}-" in file.name]  # noqa: S108
+
+
+def test_a_picture_is_wiped_after_its_answer() -> None:
+    server, shared = Server(), SharedPixels("127.0.0.1:1")
+    region = shared.place(server, np.full((4, 4, 3), 7, np.uint8))
+    assert region
+    content: NDArray[np.uint8] = np.ndarray(48, np.uint8, region._memory.buf)
+    assert (content == 7).all()
+    shared.give_back(region, settled=True)
+    assert not content.any()
