@@ -71,12 +71,14 @@ class EmbeddedTriton:
         """Start and wait until every model is ready, again when it crashes meanwhile, STARTS times in all. Raises DidNotStart."""
         for left in reversed(range(STARTS)):
             try:
-                return self._start(timeout_s)
+                self._start(timeout_s)
             except Crashed as problem:
                 sys.stderr.write(f"vultus: {problem}{' Starting it again.' if left else ''}\n")
                 sys.stderr.writelines(f"triton: {line}\n" for line in list(self._tail)[-CRASH_LINES:])
                 if not left:
                     raise
+            else:
+                return
 
     def _start(self, timeout_s: float) -> None:
         self._sweep()

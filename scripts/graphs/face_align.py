@@ -9,7 +9,6 @@ import onnx.parser
 from scripts.graphs.geometry import (
     CANDIDATES,
     CROP_SIDE_PX,
-    DETECTOR_SIDE_PX,
     LOOK_LEFT,
     LOOK_SIDE_PX,
     LOOK_SPAN,
@@ -30,8 +29,8 @@ from scripts.graphs.text import floats
 def build(points: onnx.ModelProto | None) -> onnx.ModelProto:
     """Non-maximum suppression, coordinates of the picture, another look for the five points, crops.
 
-    Inputs: IMAGE UINT8 [1,H,W,3]; DETECTOR_INPUT UINT8 [1,3,S,S]; SCALE FP32 [1]; CANDIDATES FP32 [1,C,15] (score, box xyxy,
-    five points x y; pixels of the detector's square).
+    Inputs: IMAGE UINT8 [1,H,W,3]; DETECTOR_INPUT UINT8 [1,3,h,w]; SCALE FP32 [1]; CANDIDATES FP32 [1,C,15] (score, box xyxy,
+    five points x y; pixels of the detector's frame).
     Outputs, faces by falling score, one row of padding when there is none: NUM_FACES INT32 [1]; BOXES FP32 [N,4];
     SCORES FP32 [N]; KEYPOINTS FP32 [N,5,2]; FACE_CROPS UINT8 [N,160,160,3], turned upright; CROP_TO_IMAGE FP32 [N,2,3], the affine
     map from pixels of that crop to pixels of the picture; WIDE_CROPS UINT8 [N,96,96,3], the square of three times the box's longer
@@ -44,7 +43,7 @@ def build(points: onnx.ModelProto | None) -> onnx.ModelProto:
     template = crop_template() if points is None else measured_template()
     graph = onnx.parser.parse_model(f"""
         <ir_version: 9, opset_import: ["" : 18], producer_name: "vultus", doc_string: "Suppression, alignment, crops">
-        face_align (uint8[1, H, W, 3] IMAGE, uint8[1, 3, {DETECTOR_SIDE_PX}, {DETECTOR_SIDE_PX}] DETECTOR_INPUT, float[1] SCALE,
+        face_align (uint8[1, H, W, 3] IMAGE, uint8[1, 3, h, w] DETECTOR_INPUT, float[1] SCALE,
                     float[1, {CANDIDATES}, 15] CANDIDATES)
             => (int32[1] NUM_FACES, float[N, 4] BOXES, float[N] SCORES, float[N, 5, 2] KEYPOINTS,
                 uint8[N, {CROP_SIDE_PX}, {CROP_SIDE_PX}, 3] FACE_CROPS, float[N, 2, 3] CROP_TO_IMAGE,

@@ -1,12 +1,10 @@
 """Crops along a pixel grid, as text of an ONNX graph.
 
 A crop is sampled bilinearly from the first of three sources that is at most twice as fine as the crop: the picture, the
-detector's square, its half. So a face that fills a large photograph does not alias, and only the needed part is converted.
+detector's frame, its half. So a face that fills a large photograph does not alias, and only the needed part is converted.
 """
 
 from __future__ import annotations
-
-from scripts.graphs.geometry import DETECTOR_SIDE_PX
 
 SHARED = """
             finest = Constant <value = float[1] {2.0}> ()
@@ -15,25 +13,30 @@ SHARED = """
             unit_px = Constant <value = float[2] {1.0, 1.0}> ()
             picture_limit = Concat <axis = 0> (width, height)
             planes_order = Constant <value = int64[3] {0, 1, 2}> ()
-            xy_axes = Constant <value = int64[2] {2, 1}> ()"""
+            xy_axes = Constant <value = int64[2] {2, 1}> ()
+            frame_size = Shape <start = 2, end = 4> (DETECTOR_INPUT)
+            frame_height, frame_width = Split <axis = 0, num_outputs = 2> (frame_size)
+            frame_xy = Concat <axis = 0> (frame_width, frame_height)
+            frame_extent = Cast <to = 1> (frame_xy)
+            halved_extent = Mul (frame_extent, half)"""
 
 
 def crops(kind: str, side: int, output: str) -> str:
     """Nodes from `{kind}_grid` FP32 [N,side,side,2] (px of the picture) and `{kind}_step` FP32 [N] (px a crop pixel) to `output` UINT8."""
-    levels = (("fine", f"{kind}_grid", _picture), ("middle", f"{kind}_on_square", _square), ("coarse", f"{kind}_on_halved", _halved))
+    levels = (("fine", f"{kind}_grid", _picture), ("middle", f"{kind}_on_frame", _frame), ("coarse", f"{kind}_on_halved", _halved))
     sampled = "".join(_sample(f"{kind}_{level}", grid, region(f"{kind}_{level}"), side) for level, grid, region in levels)
     return f"""
-            {kind}_square_step = Mul ({kind}_step, SCALE)
+            {kind}_frame_step = Mul ({kind}_step, SCALE)
             {kind}_is_fine = LessOrEqual ({kind}_step, finest)
             {kind}_not_fine = Not ({kind}_is_fine)
-            {kind}_fits_square = LessOrEqual ({kind}_square_step, finest)
-            {kind}_beyond_square = Not ({kind}_fits_square)
-            {kind}_is_middle = And ({kind}_not_fine, {kind}_fits_square)
-            {kind}_is_coarse = And ({kind}_not_fine, {kind}_beyond_square)
+            {kind}_fits_frame = LessOrEqual ({kind}_frame_step, finest)
+            {kind}_beyond_frame = Not ({kind}_fits_frame)
+            {kind}_is_middle = And ({kind}_not_fine, {kind}_fits_frame)
+            {kind}_is_coarse = And ({kind}_not_fine, {kind}_beyond_frame)
             {kind}_from_corner = Add ({kind}_grid, half)
-            {kind}_square_scaled = Mul ({kind}_from_corner, SCALE)
-            {kind}_on_square = Sub ({kind}_square_scaled, half)
-            {kind}_halved_scaled = Mul ({kind}_square_scaled, half)
+            {kind}_frame_scaled = Mul ({kind}_from_corner, SCALE)
+            {kind}_on_frame = Sub ({kind}_frame_scaled, half)
+            {kind}_halved_scaled = Mul ({kind}_frame_scaled, half)
             {kind}_on_halved = Sub ({kind}_halved_scaled, half)
             {sampled}
             {kind}_all = Concat <axis = 0> ({kind}_fine_crops, {kind}_middle_crops, {kind}_coarse_crops)
@@ -103,11 +106,11 @@ def _picture(name: str) -> str:
                     {name}_planes = Cast <to = 1> ({name}_bytes)"""
 
 
-def _square(name: str) -> str:
+def _frame(name: str) -> str:
     return f"""
                     {name}_planes = Cast <to = 1> (DETECTOR_INPUT)
                     {name}_corner = Identity (origin_px)
-                    {name}_extent = Constant <value = float[2] {{{DETECTOR_SIDE_PX}.0, {DETECTOR_SIDE_PX}.0}}> ()"""
+                    {name}_extent = Identity (frame_extent)"""
 
 
 def _halved(name: str) -> str:
@@ -115,4 +118,4 @@ def _halved(name: str) -> str:
                     {name}_full = Cast <to = 1> (DETECTOR_INPUT)
                     {name}_planes = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> ({name}_full)
                     {name}_corner = Identity (origin_px)
-                    {name}_extent = Constant <value = float[2] {{{DETECTOR_SIDE_PX // 2}.0, {DETECTOR_SIDE_PX // 2}.0}}> ()"""
+                    {name}_extent = Identity (halved_extent)"""

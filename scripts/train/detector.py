@@ -80,7 +80,7 @@ def train(recipe: Recipe, pictures: list[Picture], folder: Path, device: str, wo
         if step >= recipe.steps:
             break
         side = images.shape[-1]
-        grid = grids.setdefault(side, torch.from_numpy(cells(side)).to(device))
+        grid = grids.setdefault(side, torch.from_numpy(cells(side, side)).to(device))
         raw = model(images.to(device).float().contiguous(memory_format=torch.channels_last))
         loss, parts = detection_loss(raw, targets.to(device), grid)
         loss.backward()

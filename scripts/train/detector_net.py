@@ -62,11 +62,11 @@ class FaceDetector(nn.Module):
         return torch.cat(maps[::-1], 2)
 
 
-def cells(side: int) -> NDArray[np.float32]:
+def cells(height: int, width: int) -> NDArray[np.float32]:
     """Centre x, centre y and stride of every cell, [cells,3] px."""
     rows = []
     for stride in STRIDES:
-        y, x = np.mgrid[: side // stride, : side // stride].reshape(2, -1)
+        y, x = np.mgrid[: height // stride, : width // stride].reshape(2, -1)
         rows.append(np.stack([(x + 0.5) * stride, (y + 0.5) * stride, np.full(x.shape, stride)], 1))
     return np.concatenate(rows).astype(np.float32)
 
@@ -83,7 +83,7 @@ def decode_maps(raw: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def assign(boxes: NDArray[np.float32], points: NDArray[np.float32], ignore: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     """Targets per cell [C,16]: state (1 face, 0 none, -1 do not care), box 4, points 10, has-points."""
-    grid = cells(side)
+    grid = cells(side, side)
     target = np.zeros((len(grid), 16), np.float32)
     nearest = np.full(len(grid), np.inf, np.float32)
     x, y, stride = grid.T

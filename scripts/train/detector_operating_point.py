@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
-from scripts.graphs.geometry import DETECTOR_SIDE_PX, MAX_IOU
+from scripts.graphs.geometry import MAX_IOU, detector_size
 from scripts.train.command import common_arguments, sources_from
 from scripts.train.detector_export import load as load_net
 from scripts.train.detector_net import STRIDES, FaceDetector, cells, decode_maps
@@ -58,7 +57,7 @@ def _answers(checkpoint: Path, pictures: list[Picture]) -> tuple[NDArray[np.int6
 
     Each picture is shown twice: as it is, and with every face covered and decoys about, where each answer is wrong.
     """
-    net, grid = load_net(checkpoint), torch.from_numpy(cells(DETECTOR_SIDE_PX))
+    net = load_net(checkpoint)
     rows: list[tuple[int, float, bool]] = []
     faces, rng = 0, np.random.default_rng(1)
     none = np.zeros((0, 4), np.float32)
@@ -67,16 +66,18 @@ def _answers(checkpoint: Path, pictures: list[Picture]) -> tuple[NDArray[np.int6
         truth, ignore = picture.boxes * scale, picture.ignore * scale
         faces += len(truth)
         covered = without_faces(Scene(canvas.copy(), truth, picture.points * scale, ignore), rng).image
-        rows += _judge(net, grid, canvas, truth, ignore) + _judge(net, grid, covered, none, none)
+        rows += _judge(net, canvas, truth, ignore) + _judge(net, covered, none, none)
     levels, logits, right = zip(*rows, strict=True)
     return np.array(levels), np.array(logits, np.float32), np.array(right), faces
 
 
 def _judge(
-    net: FaceDetector, grid: Tensor, canvas: NDArray[np.uint8], truth: NDArray[np.float32], ignore: NDArray[np.float32]
+    net: FaceDetector, canvas: NDArray[np.uint8], truth: NDArray[np.float32], ignore: NDArray[np.float32]
 ) -> list[tuple[int, float, bool]]:
-    level_of = np.repeat(np.arange(len(STRIDES)), [(DETECTOR_SIDE_PX // stride) ** 2 for stride in STRIDES])
-    raw, boxes, _ = decode_maps(net(torch.from_numpy(canvas.transpose(2, 0, 1)[None].astype(np.float32))), grid)
+    grid = cells(*canvas.shape[:2])
+    level_of = np.searchsorted(STRIDES, grid[:, 2])
+    image = torch.from_numpy(canvas.transpose(2, 0, 1)[None].astype(np.float32))
+    raw, boxes, _ = decode_maps(net(image), torch.from_numpy(grid))
     keep = np.nonzero(raw[0].numpy() > LOWEST_LOGIT)[0]
     candidates, logits = boxes[0].numpy()[keep], raw[0].numpy()[keep]
     corners = np.hstack([candidates[:, :2], candidates[:, 2:] - candidates[:, :2]])
@@ -98,8 +99,8 @@ def _judge(
 def _letterbox(picture: Picture) -> tuple[NDArray[np.uint8], float]:
     image = decode(picture.data)
     assert image is not None
-    scale = DETECTOR_SIDE_PX / max(image.shape[:2])
-    canvas = np.zeros((DETECTOR_SIDE_PX, DETECTOR_SIDE_PX, 3), np.uint8)
+    (height, width), scale = detector_size(*image.shape[:2])
+    canvas = np.zeros((height, width, 3), np.uint8)
     size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     canvas[: small.shape[0], : small.shape[1]] = small[..., ::-1]

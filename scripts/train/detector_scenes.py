@@ -54,7 +54,7 @@ class SceneMaker:
         elif kind < 0.86:
             scene = self._close_up(side, rng)
         else:
-            scene = without_faces(self._photo(side, rng), rng)
+            scene = without_faces(self._photo(side, rng) if rng.random() < 0.6 else self._close_up(side, rng), rng)
         if kind < 0.86 and rng.random() < 0.5:
             self._paste(scene, rng)
         if rng.random() < 0.6:
@@ -246,8 +246,15 @@ def _crop(scene: Scene, width: int, height: int, offset: Floats) -> Scene:
 
 
 def without_faces(scene: Scene, rng: np.random.Generator) -> Scene:
-    """Cover every face with a patch of texture: what remains are bodies, hands, clothes, streets and letters."""
-    for x1, y1, x2, y2 in np.concatenate([scene.boxes, scene.ignore]).round().astype(int):
+    """Cover every face with texture: what remains are bodies, hands, clothes, streets and letters.
+
+    The cover is a rectangle, or an oval that leaves hair, ears and collar: a head of which only the face is missing is no face.
+    """
+    for box in np.concatenate([scene.boxes, scene.ignore]):
+        if rng.random() < 0.5:
+            _cover_oval(scene.image, box, rng)
+            continue
+        x1, y1, x2, y2 = box.round().astype(int)
         grow_x, grow_y = max(2, (x2 - x1) // 4), max(2, (y2 - y1) // 4)
         left, top = max(0, x1 - grow_x), max(0, y1 - grow_y)
         right, bottom = x2 + grow_x, y2 + grow_y
@@ -257,6 +264,30 @@ def without_faces(scene: Scene, rng: np.random.Generator) -> Scene:
     place_decoys(scene.image, np.zeros((0, 4), np.float32), rng, most=20)
     none = np.zeros((0, 4), np.float32)
     return Scene(scene.image, none, np.zeros((0, 5, 2), np.float32), none)
+
+
+def _cover_oval(image: Image, box: Floats, rng: np.random.Generator) -> None:
+    """A turned oval over the whole face, in place: one colour (often that of the skin), a gradient, or texture."""
+    half = (box[2:] - box[:2]) / 2 * rng.uniform(1.2, 1.6)
+    middle = (box[:2] + box[2:]) / 2
+    low, high = (middle - half.max()).clip(0).astype(int), (middle + half.max() + 1).astype(int)
+    patch = image[low[1] : high[1], low[0] : high[0]]
+    if not patch.size:
+        return
+    mask = np.zeros(patch.shape[:2], np.uint8)
+    (x, y), (across, down) = (middle - low).round().astype(int).tolist(), half.round().astype(int).clip(1).tolist()
+    cv2.ellipse(mask, (x, y), (across, down), float(rng.uniform(-20, 20)), 0, 360, (255,), -1)
+    inside = mask > 0
+    if not inside.any():
+        return
+    kind = rng.random()
+    if kind < 0.7:
+        colour = patch[inside].mean(0) * rng.uniform(0.7, 1.2) if kind < 0.3 else rng.uniform(0, 255, 3)
+        ramp = np.linspace(-1, 1, mask.shape[0])[:, None, None] * (rng.uniform(-60, 60) if kind > 0.5 else 0)
+        cover = np.broadcast_to(colour + ramp, patch.shape).clip(0, 255).astype(np.uint8)
+    else:
+        cover = _texture(patch.shape[0], patch.shape[1], rng)
+    patch[inside] = cover[inside]
 
 
 def _texture(height: int, width: int, rng: np.random.Generator) -> Image:

@@ -28,12 +28,13 @@ def export(
     input_names: str | Sequence[str],
     output_names: Sequence[str],
     tolerance: float,
+    other_sizes: Sequence[NDArray[np.uint8]] = (),
 ) -> None:
     """`write_onnx` into the model repository; the file's hash goes into its model.toml."""
     path = REPOSITORY / name / "1" / "model.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
     inputs = (input_names,) if isinstance(input_names, str) else tuple(input_names)
-    write_onnx(model, path, name, example, inputs, output_names, tolerance)
+    write_onnx(model, path, name, example, inputs, output_names, tolerance, other_sizes)
     write_sha256(name)
 
 
@@ -45,13 +46,16 @@ def write_onnx(
     input_names: Sequence[str],
     output_names: Sequence[str],
     tolerance: float,
+    other_sizes: Sequence[NDArray[np.uint8]] = (),
 ) -> None:
     """Write a file with a dynamic first dimension and prove that it answers as PyTorch does.
 
+    With `other_sizes`, examples [B,3,h,w] for the one input, its height and width are dynamic too.
     Raises AssertionError when any output differs by more than `tolerance`.
     """
     examples = example if isinstance(example, tuple) else (example,)
     model = model.cpu().eval()
+    plane = {2: "height", 3: "width"} if other_sizes else {}
     torch.onnx.export(
         model,
         tuple(torch.from_numpy(part) for part in examples),
@@ -60,13 +64,14 @@ def write_onnx(
         opset_version=OPSET,
         input_names=list(input_names),
         output_names=list(output_names),
-        dynamic_axes={tensor: {0: "batch"} for tensor in (*input_names, *output_names)},
+        dynamic_axes={tensor: {0: "batch"} for tensor in output_names} | {tensor: {0: "batch", **plane} for tensor in input_names},
     )
     graph = onnx.load(path)
     graph.producer_name, graph.doc_string = "vultus", name
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, path)
-    _compare(model, path, dict(zip(input_names, examples, strict=True)), output_names, tolerance)
+    for compared in (examples, *((other,) for other in other_sizes)):
+        _compare(model, path, dict(zip(input_names, compared, strict=True)), output_names, tolerance)
 
 
 def write_sha256(name: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from gateway import shared_pixels

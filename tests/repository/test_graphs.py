@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gateway.settings import REPOSITORY
 from scripts.graphs import face_align
-from scripts.graphs.geometry import CANDIDATES, CROP_SIDE_PX, DETECTOR_SIDE_PX, MAX_FACES, WIDE_SIDE_PX, crop_template
+from scripts.graphs.geometry import CANDIDATES, CROP_SIDE_PX, DETECTOR_SIZES_PX, MAX_FACES, WIDE_SIDE_PX, crop_template, detector_size
 from scripts.train.face_crops import wide
 
 Image = NDArray[np.uint8]
@@ -30,8 +30,8 @@ def plain_align() -> ort.InferenceSession:
 
 
 def prepare(image: Image) -> tuple[Image, float]:
-    square, scale = session("face_prepare").run(None, {"IMAGE": image[None]})
-    return square, scale
+    framed, scale = session("face_prepare").run(None, {"IMAGE": image[None]})
+    return framed, scale
 
 
 def align(
@@ -42,12 +42,12 @@ def align(
     net: ort.InferenceSession | None = None,
 ) -> dict[str, Any]:
     """Run face_align on faces given in picture pixels."""
-    square, scale = prepare(image)
+    framed, scale = prepare(image)
     table = np.zeros((1, CANDIDATES, 15), np.float32)
     for row, (box, score, five) in enumerate(zip(boxes, scores, points, strict=True)):
         table[0, row] = np.concatenate([[score], np.array(box) * scale, five.reshape(-1) * scale])
     net = net or plain_align()
-    values = net.run(None, {"IMAGE": image[None], "DETECTOR_INPUT": square, "SCALE": scale, "CANDIDATES": table})
+    values = net.run(None, {"IMAGE": image[None], "DETECTOR_INPUT": framed, "SCALE": scale, "CANDIDATES": table})
     return {output.name: value for output, value in zip(net.get_outputs(), values, strict=True)}
 
 
@@ -64,14 +64,17 @@ def placed(size_px: float, x: float, y: float, degrees: float = 0) -> NDArray[np
     return np.asarray((template - template.mean(0)) @ matrix.T + [x, y], np.float32)
 
 
-@pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (720, 1280), (1080, 1920), (3000, 4000), (100, 80)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(480, 640), (640, 480), (720, 1280), (1080, 1920), (3000, 4000), (2000, 3000), (100, 80), (90, 1000)]
+)
 def test_prepare_is_a_letterbox(height: int, width: int) -> None:
     image = smooth(height, width)
-    square, scale = prepare(image)
-    ratio = DETECTOR_SIDE_PX / max(height, width)
+    framed, scale = prepare(image)
+    size, ratio = detector_size(height, width)
+    assert framed.shape == (1, 3, *size)
     assert scale == pytest.approx(ratio)
     inner = (round(height * ratio), round(width * ratio))
-    picture = square[0].transpose(1, 2, 0)
+    picture = framed[0].transpose(1, 2, 0)
     assert not picture[inner[0] :].any()
     assert not picture[:, inner[1] :].any()
     kind = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
@@ -81,14 +84,31 @@ def test_prepare_is_a_letterbox(height: int, width: int) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5000), (5000, 1), (3, 2)])
 def test_prepare_takes_any_shape(height: int, width: int) -> None:
-    assert prepare(np.full((height, width, 3), 9, np.uint8))[0].shape == (1, 3, DETECTOR_SIDE_PX, DETECTOR_SIDE_PX)
+    framed, _ = prepare(np.full((height, width, 3), 9, np.uint8))
+    assert framed.shape[2:] in DETECTOR_SIZES_PX
+    assert framed[0, :, 0, 0].tolist() == [9, 9, 9]
 
 
 def test_prepare_does_not_alias() -> None:
     """A fine chequerboard becomes its mean, not a pattern."""
     board = (np.indices((2560, 2560)).sum(0) % 2 * 255).astype(np.uint8)
-    square, _ = prepare(np.repeat(board[..., None], 3, 2))
-    assert np.abs(square.astype(int) - 127).max() <= 2
+    framed, _ = prepare(np.repeat(board[..., None], 3, 2))
+    assert np.abs(framed.astype(int) - 127).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "frame"), [((720, 1280), (512, 832)), ((1280, 720), (832, 512)), ((1000, 1500), (512, 768)), ((9, 9), (640, 640))]
+)
+def test_a_picture_gets_the_frame_that_it_fills_best(shape: tuple[int, int], frame: tuple[int, int]) -> None:
+    assert detector_size(*shape)[0] == frame
+    assert detector_size(*shape)[1] == pytest.approx(min(frame[0] / shape[0], frame[1] / shape[1]))
+
+
+def test_frames_fit_the_detector_and_cost_about_the_same() -> None:
+    for height, width in DETECTOR_SIZES_PX:
+        assert height % 64 == width % 64 == 0  # the coarsest stride
+        assert 0.9 * 640**2 < height * width < 1.1 * 640**2
+        assert (width, height) in DETECTOR_SIZES_PX
 
 
 @pytest.mark.parametrize("degrees", [0, 30, -45, 180])
