@@ -8,8 +8,8 @@ from tritonclient.utils import InferenceServerException
 from gateway import metrics
 from gateway.call import Call
 
-# A replica that dies is still offered for a moment: on a busy machine three attempts in a row met the same dead one.
-ATTEMPTS, FIRST_PAUSE_S, LONGEST_PAUSE_S = 5, 0.05, 0.3
+ATTEMPTS, FIRST_PAUSE_S, LONGEST_PAUSE_S = 3, 0.05, 0.3
+ABSENT = ("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED")
 QUEUE_FULL, QUEUED_TOO_LONG = "exceeds maximum queue size", "request timeout expired"
 
 
@@ -26,8 +26,11 @@ def retrying(call: Call) -> Retrying:
 
 
 def nobody_there(problem: BaseException) -> bool:
-    """UNAVAILABLE from the way to Triton, not from its queues: inference has no side effect, so asking twice does no harm."""
-    if not isinstance(problem, InferenceServerException) or problem.status() != "StatusCode.UNAVAILABLE":
+    """UNAVAILABLE from the way to Triton, not from its queues: inference has no side effect, so asking twice does no harm.
+
+    CANCELLED, too: a server that ends says that of some of its requests (where a caller hung up, CallerGone comes instead).
+    """
+    if not isinstance(problem, InferenceServerException) or problem.status() not in ABSENT:
         return False
     message = (problem.message() or "").lower()
     return QUEUE_FULL not in message and QUEUED_TOO_LONG not in message

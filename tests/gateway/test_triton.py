@@ -99,6 +99,7 @@ def test_bytes_of_a_next_request_are_no_hanging_up() -> None:
     ("failure", "attempts", "error"),
     [
         (UNAVAILABLE, 3, UpstreamUnavailable),
+        ((grpc.StatusCode.CANCELLED, ""), 3, UpstreamUnavailable),
         (FULL, 1, UpstreamOverloaded),
         (TOO_LONG, 1, UpstreamTimeout),
         ((grpc.StatusCode.INTERNAL, ""), 1, UpstreamUnavailable),
