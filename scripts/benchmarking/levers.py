@@ -69,6 +69,16 @@ def copies(count: int, *models: str) -> Edit:
     return edit
 
 
+def threads(count: int, *models: str) -> Edit:
+    """So many threads for some models."""
+
+    def edit(config: Config) -> None:
+        if config.name in models:
+            config.parameters["intra_op_thread_count"].string_value = str(count)
+
+    return edit
+
+
 AS_SERVED = "as served"
 LEVERS = (
     Lever(AS_SERVED),
@@ -79,6 +89,7 @@ LEVERS = (
     Lever(f"{ALIGN_COPIES} copies of face_align, not Triton's 2", edit=copies(ALIGN_COPIES, "face_align")),
     Lever("1 instance of every attribute model, not Triton's 2", edit=copies(1, *ATTRIBUTE_MODELS)),
     Lever("2 threads a model", options=("--threads=2",)),
+    Lever("2 threads for face_detector", edit=threads(2, "face_detector")),
     Lever("1 gateway process, not 2", options=("--workers=1",)),
     Lever("4 gateway processes, not 2", options=("--workers=4",)),
     Lever("JPEGs decoded at full size", environment=(("VULTUS_WORKING_SIDE_PX", "16384"),)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# One call: True for a right answer, False for a refusal (503). Anything else raises.
-Call = Callable[[], bool]
+# One call: None for a right answer, for a refusal (503) the seconds that it asks to wait. Anything else raises.
+Call = Callable[[], float | None]
+JITTER = 0.5  # patient clients wait up to this much longer than they were asked to, so that they do not come back together
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,11 @@ class Run:
         """Of the right answers; NaN when there is none."""
         return float(np.percentile(self.latencies_ms, share)) if self.latencies_ms else float("nan")
 
+    @property
+    def refused_p95_ms(self) -> float:
+        """Of the refusals; NaN when there is none."""
+        return float(np.percentile(self.refused_ms, 95)) if self.refused_ms else float("nan")
+
 
 class _Tally:
     def __init__(self) -> None:
@@ -39,21 +46,22 @@ class _Tally:
         self.refused: list[float] = []
         self.errors = 0
 
-    def one(self, call: Call, due: float) -> None:
-        """Make a call; its latency counts from when it was due."""
+    def one(self, call: Call, due: float) -> float:
+        """Make a call; its latency counts from when it was due. Returns the seconds that its answer asks to wait."""
         try:
-            answered = call()
+            wait_s = call()
         except Exception:  # noqa: BLE001  whatever a client may raise is a failed request here
             self.errors += 1
-            return
-        (self.right if answered else self.refused).append((time.perf_counter() - due) * 1e3)
+            return 0
+        (self.right if wait_s is None else self.refused).append((time.perf_counter() - due) * 1e3)
+        return wait_s or 0
 
     def run(self, started: float) -> Run:
         return Run(tuple(self.right), tuple(self.refused), self.errors, time.perf_counter() - started)
 
 
-def closed_loop(make: Callable[[], Call], clients: int, seconds: float) -> Run:
-    """`clients` threads, each with a call of its own from `make`, for `seconds`."""
+def closed_loop(make: Callable[[], Call], clients: int, seconds: float, patient: bool = False) -> Run:
+    """`clients` threads, each with a call of its own from `make`, for `seconds`. Patient ones wait as long as a refusal asks for."""
     calls = [make() for _ in range(clients)]
     tally = _Tally()
     started = time.perf_counter()
@@ -61,7 +69,9 @@ def closed_loop(make: Callable[[], Call], clients: int, seconds: float) -> Run:
 
     def work(call: Call) -> None:
         while (now := time.perf_counter()) < stop:
-            tally.one(call, now)
+            wait_s = tally.one(call, now)
+            if patient and wait_s:
+                time.sleep(min(wait_s * random.uniform(1, 1 + JITTER), max(0.0, stop - time.perf_counter())))  # noqa: S311
 
     threads = [threading.Thread(target=work, args=(call,)) for call in calls]
     for thread in threads:

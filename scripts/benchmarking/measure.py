@@ -19,6 +19,7 @@ from scripts.benchmarking.server import Server
 from scripts.benchmarking.targets import over_grpc, over_http, over_shared_memory, plain_loop, routes
 from scripts.pipeline import DirectPipeline
 
+GROWTH_ROUND = 3  # times as long: clients that wait for a second are to come back some times
 LOOP, DIRECT, SHARED, REST = "plain loop", "Triton, gRPC", "Triton, shared memory", "REST /v1"
 
 
@@ -108,15 +109,21 @@ class Bench:
         return rows
 
     def growth(self, case: Case, clients: tuple[int, ...]) -> list[dict[str, Any]]:
-        """/v1 with ever more clients."""
+        """/v1 with ever more clients, which wait as long as a refusal asks for; where some were refused, also with clients that do not."""
         rows = []
         path, body, kind = routes(case)["v1"]
         for count in clients:
-            series = Series(REST, case.name, case.faces, count)
-            for number in range(max(1, self._rounds - 1)):
-                self._progress(f"{case.name}: {count} clients, round {number + 1}")
-                self._one(series, over_http(self._server.base, path, body, kind), count, keep=True)
-            rows.append(series.row())
+            for patient in (True, False):
+                series = Series(REST if patient else f"{REST}, Retry-After ignored", case.name, case.faces, count)
+                for number in range(max(1, self._rounds - 1)):
+                    self._progress(f"{case.name}: {count} {'clients' if patient else 'impatient clients'}, round {number + 1}")
+                    make = over_http(self._server.base, path, body, kind)
+                    with counted(self._server, series) as spent:
+                        series.runs.append(closed_loop(make, count, self._seconds * GROWTH_ROUND, patient))
+                        spent(series.runs[-1])
+                rows.append(series.row() | {"refused_p95_ms": _median([run.refused_p95_ms for run in series.runs])})
+                if not rows[-1]["refused"]:
+                    break
         return rows
 
     def arrivals(self, case: Case, shares: tuple[float, ...], sustained: float) -> list[dict[str, Any]]:
@@ -133,7 +140,7 @@ class Bench:
                     "answered_per_s": round(run.per_second, 2),
                     **{f"p{p}_ms": round(run.percentile_ms(p), 1) for p in (50, 95, 99)},
                     "refused": len(run.refused_ms),
-                    "refused_p95_ms": round(float(np.percentile(run.refused_ms, 95)), 1) if run.refused_ms else None,
+                    "refused_p95_ms": round(run.refused_p95_ms, 1),
                     "errors": run.errors,
                 }
             )

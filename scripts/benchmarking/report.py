@@ -44,7 +44,10 @@ def markdown(results: dict[str, Any]) -> str:
     if results.get("routes"):
         parts += ["## Every route, upload included", table(COLUMNS, results["routes"])]
     if results.get("growth"):
-        parts += ["## More and more clients", table(COLUMNS, results["growth"])]
+        parts += [
+            "## More and more clients",
+            table((*COLUMNS[:-1], ("refused", "503"), ("refused_p95_ms", "p95 ms of 503"), COLUMNS[-1]), results["growth"]),
+        ]
     for key, title in (("sizes", "Larger pictures, one face"), ("crowds", "More faces, 1920x1080")):
         if results.get(key):
             parts += [f"## {title}", table((("case", "picture"), *COLUMNS[1:]), results[key])]
@@ -98,7 +101,10 @@ def _ratios(case: str, results: dict[str, Any]) -> str:
 def table(columns: Sequence[tuple[str, str]], rows: Sequence[dict[str, Any]]) -> str:
     """A Markdown table: (key, title) of every column."""
     lines = ["| " + " | ".join(title for _, title in columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join("" if row.get(key) is None else str(row[key]) for key, _ in columns) + " |" for row in rows]
+    lines += [
+        "| " + " | ".join("" if row.get(key) is None or row[key] != row[key] else str(row[key]) for key, _ in columns) + " |"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 
@@ -112,11 +118,14 @@ def plots(results: dict[str, Any], folder: Path) -> list[Path]:
     drawn: list[Path] = []
     if results.get("growth"):
         figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
-        clients = [row["clients"] for row in results["growth"]]
-        left.plot(clients, [row["images_per_s"] for row in results["growth"]], marker="o")
+        for target in dict.fromkeys(row["target"] for row in results["growth"]):
+            rows = [row for row in results["growth"] if row["target"] == target]
+            left.plot([row["clients"] for row in rows], [row["images_per_s"] for row in rows], marker="o", label=target)
         left.set(xlabel="clients", ylabel="images/s", xscale="log", ylim=(0, None))
+        left.legend()
+        patient = [row for row in results["growth"] if row["target"] == "REST /v1"]
         for name in ("p50_ms", "p95_ms", "p99_ms"):
-            right.plot(clients, [row[name] for row in results["growth"]], marker="o", label=name.removesuffix("_ms"))
+            right.plot([row["clients"] for row in patient], [row[name] for row in patient], marker="o", label=name.removesuffix("_ms"))
         right.set(xlabel="clients", ylabel="ms", xscale="log", yscale="log")
         right.legend()
         drawn.append(_save(figure, folder / "clients.png"))

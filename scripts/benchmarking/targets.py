@@ -29,11 +29,11 @@ OUTPUTS = (*GEOMETRY, *(o.tensor for name in ATTRIBUTE_MODELS for o in read_mode
 def plain_loop(pipeline: DirectPipeline, case: Case) -> Call:
     """Decode and run everything here: what a user would write by hand."""
 
-    def call() -> bool:
+    def call() -> float | None:
         bgr = cv2.imdecode(np.frombuffer(case.jpeg, np.uint8), cv2.IMREAD_COLOR)
         assert bgr is not None  # noqa: S101
         pipeline.infer(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), OUTPUTS)
-        return True
+        return None
 
     return call
 
@@ -48,8 +48,9 @@ def over_grpc(address: str, case: Case) -> Callable[[], Call]:
         tensor.set_data_from_numpy(rgb)
         wanted = [triton.InferRequestedOutput(name) for name in OUTPUTS]
 
-        def call() -> bool:
-            return client.infer(ENSEMBLE, [tensor], outputs=wanted, client_timeout=60) is not None
+        def call() -> float | None:
+            client.infer(ENSEMBLE, [tensor], outputs=wanted, client_timeout=60)
+            return None
 
         return call
 
@@ -73,8 +74,9 @@ def over_shared_memory(address: str, case: Case) -> Iterator[Callable[[], Call]]
             tensor.set_shared_memory(name, rgb.nbytes)
             wanted = [triton.InferRequestedOutput(output) for output in OUTPUTS]
 
-            def call() -> bool:
-                return client.infer(ENSEMBLE, [tensor], outputs=wanted, client_timeout=60) is not None
+            def call() -> float | None:
+                client.infer(ENSEMBLE, [tensor], outputs=wanted, client_timeout=60)
+                return None
 
             return call
 
@@ -91,7 +93,7 @@ def over_http(base: str, path: str, body: bytes, kind: str) -> Callable[[], Call
     def make() -> Call:
         connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)
 
-        def call() -> bool:
+        def call() -> float | None:
             try:
                 connection.request("POST", path, body, {"Content-Type": kind})
                 answer = connection.getresponse()
@@ -101,7 +103,7 @@ def over_http(base: str, path: str, body: bytes, kind: str) -> Callable[[], Call
                 raise
             if answer.status not in (200, 422, 503):  # 422: no face, for some vendors
                 raise RuntimeError(f"{path} answered {answer.status}")
-            return answer.status != 503
+            return float(answer.headers.get("Retry-After", 0)) if answer.status == 503 else None
 
         return call
 

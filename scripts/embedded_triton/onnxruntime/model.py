@@ -31,6 +31,8 @@ class TritonPythonModel:
         options = ort.SessionOptions()
         options.intra_op_num_threads = int(os.environ.get("VULTUS_ORT_THREADS") or parameters.get("intra_op_thread_count", 1))
         options.inter_op_num_threads = 1
+        # A waiting thread of one model would keep a core from the others: measured in docs/pages/benchmark.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         os.nice(int(parameters.get("niceness", 0)))  # before the session's threads start
         providers = _providers(args, parameters)
