@@ -89,7 +89,7 @@ LEVERS = (
     Lever(f"{ALIGN_COPIES} copies of face_align, not Triton's 2", edit=copies(ALIGN_COPIES, "face_align")),
     Lever("1 instance of every attribute model, not Triton's 2", edit=copies(1, *ATTRIBUTE_MODELS)),
     Lever("2 threads a model", options=("--threads=2",)),
-    Lever("2 threads for face_detector", edit=threads(2, "face_detector")),
+    Lever("1 thread for preparing, detecting and aligning, not 2", edit=threads(1, "face_prepare", "face_detector", "face_align")),
     Lever("1 gateway process, not 2", options=("--workers=1",)),
     Lever("4 gateway processes, not 2", options=("--workers=4",)),
     Lever("JPEGs decoded at full size", environment=(("VULTUS_WORKING_SIDE_PX", "16384"),)),

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 # What the detector looks at: height, width. All cost about as much as the square, and a picture takes the one that it fills best,
-# so faces of a 16:9 photograph are 30 % larger than in the square. Multiples of the coarsest stride; the cheaper of two equals first.
+# so faces of a 16:9 photograph are 30 % larger than in the square. A picture that fits into the square gets that: enlarging it more
+# costs more than it finds. Multiples of the coarsest stride; the cheaper of two equals first.
 DETECTOR_SIZES_PX = (
     (640, 640),
     *((512, 768), (576, 768), (512, 832), (448, 896), (384, 1024), (320, 1280)),
@@ -32,7 +33,7 @@ WIDE_SIDE_PX, WIDE_SPAN = 96, 3.0
 def detector_size(height: int, width: int) -> tuple[tuple[int, int], float]:
     """Height and width in which the detector sees a picture, and detector pixels per picture pixel. `face_prepare` does the same."""
     scales = [min(high / height, wide / width) for high, wide in DETECTOR_SIZES_PX]
-    best = int(np.argmax(np.array(scales, np.float32)))
+    best = int(np.argmax(np.array(scales, np.float32))) if scales[0] < 1 else 0
     return DETECTOR_SIZES_PX[best], scales[best]
 
 
