@@ -25,6 +25,9 @@ ATTRIBUTE_MODELS = (
     "face_beauty",
 )
 
+# The file of 8-bit weights beside model.onnx, where there is one: served on processors (scripts/train/quantise.py).
+QUANTISED = "model.int8.onnx"
+
 Config: TypeAlias = model_config_pb2.ModelConfig
 
 
@@ -78,6 +81,11 @@ def read_config(folder: Path) -> Config:
     """Parse a model's config.pbtxt. Raises `google.protobuf.text_format.ParseError`."""
     config: Config = text_format.Parse((folder / "config.pbtxt").read_text(), Config())
     return config
+
+
+def served_file(config: Config) -> str:
+    """Name of the ONNX file that Triton opens."""
+    return config.default_model_filename or "model.onnx"
 
 
 def read_model(folder: Path) -> Model:

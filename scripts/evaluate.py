@@ -43,8 +43,11 @@ def main() -> None:
     parser.add_argument("models", nargs="*", help=f"default: all of {', '.join(SUITES)}")
     parser.add_argument("--all", action="store_true", help="all models, which is also what naming none does")
     parser.add_argument("--record", action="store_true", help="write results.json into the model repository")
+    parser.add_argument("--exact", action="store_true", help="measure the files of 32 bits where 8 bits are served on processors")
     options = parser.parse_args()
-    pipeline = DirectPipeline()
+    if options.exact and options.record:
+        parser.error("what is recorded is what is served: leave out --exact or --record")
+    pipeline = DirectPipeline(exact=options.exact)
     options.output.mkdir(parents=True, exist_ok=True)
     for name in options.models or SUITES:
         results = SUITES[name](sources_from(options), pipeline)

@@ -13,17 +13,19 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from gateway.models import ATTRIBUTE_MODELS, DETECTOR, read_config
+from gateway.models import ATTRIBUTE_MODELS, DETECTOR, read_config, served_file
 
 REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 Tensors = dict[str, NDArray[Any]]
 
 
 class DirectPipeline:
-    """Implements `gateway.analyzer.Inference` on `repository`, `threads` a model."""
+    """Implements `gateway.analyzer.Inference` on `repository`, `threads` a model. Exact: the files of 32 bits, as served on GPUs."""
 
-    def __init__(self, repository: Path = REPOSITORY, threads: int = 1, attributes: Sequence[str] = ATTRIBUTE_MODELS) -> None:
-        self._repository, self._threads = repository, threads
+    def __init__(
+        self, repository: Path = REPOSITORY, threads: int = 1, attributes: Sequence[str] = ATTRIBUTE_MODELS, exact: bool = False
+    ) -> None:
+        self._repository, self._threads, self._exact = repository, threads, exact
         self._steps = [self._session(name) for name in ("face_prepare", DETECTOR, "face_align")]
         self._attributes = {name: self._session(name) for name in attributes}
         self._owner = {tensor.name: name for name in attributes for tensor in read_config(repository / name).output}
@@ -46,7 +48,9 @@ class DirectPipeline:
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = self._threads, 1, 3
         # Threads of one model that spin while the next one works would slow it many times over.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return ort.InferenceSession(str(self._repository / name / "1" / "model.onnx"), options, providers=["CPUExecutionProvider"])
+        folder = self._repository / name
+        path = folder / "1" / ("model.onnx" if self._exact else served_file(read_config(folder)))
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _run(session: ort.InferenceSession, tensors: Mapping[str, NDArray[Any]]) -> Tensors:

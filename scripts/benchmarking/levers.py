@@ -41,6 +41,10 @@ def _same_priority(config: Config) -> None:
         del config.parameters["niceness"]
 
 
+def _exact(config: Config) -> None:
+    config.ClearField("default_model_filename")
+
+
 def _waiting(config: Config) -> None:
     _same_priority(config)
     if config.name in ATTRIBUTE_MODELS:
@@ -88,6 +92,7 @@ LEVERS = (
     Lever(f"the same, and a queue delay of {DELAY_US / 1000:g} ms", edit=_waiting),
     Lever(f"{ALIGN_COPIES} copies of face_align, not Triton's 2", edit=copies(ALIGN_COPIES, "face_align")),
     Lever("1 instance of every attribute model, not Triton's 2", edit=copies(1, *ATTRIBUTE_MODELS)),
+    Lever("weights of 32 bits everywhere, not of 8 in five models", edit=_exact),
     Lever("2 threads a model", options=("--threads=2",)),
     Lever("1 thread for preparing, detecting and aligning, not 2", edit=threads(1, "face_prepare", "face_detector", "face_align")),
     Lever("1 gateway process, not 2", options=("--workers=1",)),

@@ -100,7 +100,7 @@ class EmbeddedTriton:
                 time.sleep(0.2)  # let the reader finish
                 signalled = crash(self._process.returncode)
                 self.stop(0)
-                if signalled:
+                if signalled and not self._failed_model():  # after one that does not load, it may crash while it ends
                     raise Crashed(f"Triton crashed at start ({signalled}).")
                 raise DidNotStart(self._reason())
             if time.monotonic() > deadline:
@@ -163,12 +163,14 @@ class EmbeddedTriton:
             if self._verbose:
                 sys.stderr.write(f"triton: {line}")
 
+    def _failed_model(self) -> str:
+        found = next((found for line in list(self._tail) if (found := FAILED_MODEL.search(line))), None)
+        return f"Model {found[1]} does not load: {found[2].strip()}" if found else ""
+
     def _reason(self) -> str:
+        if failed := self._failed_model():
+            return failed
         lines = list(self._tail)
-        for line in lines:
-            found = FAILED_MODEL.search(line)
-            if found:
-                return f"Model {found[1]} does not load: {found[2].strip()}"
         errors = [found[1] for line in lines if (found := ERROR_LINE.match(line)) and found[1]]
         return f"Triton ended at start: {errors[-1] if errors else (lines[-1] if lines else 'no output')}"
 

@@ -97,8 +97,21 @@ def test_a_busy_port_is_said(option: str) -> None:
 
 def test_a_model_that_does_not_load_is_named(tmp_path: Path) -> None:
     repository = Path(shutil.copytree(ROOT / "model_repository", tmp_path / "models"))
-    (repository / "face_expression" / "1" / "model.onnx").write_bytes(b"not a model")
-    assert "Model face_expression does not load" in failure(*FREE_PORTS, "--model-repository", str(repository))
+    (repository / "face_landmarks" / "1" / "model.onnx").write_bytes(b"not a model")
+    assert "Model face_landmarks does not load" in failure(*FREE_PORTS, "--model-repository", str(repository))
+
+
+def test_the_gpu_profile_is_one_that_triton_takes(tmp_path: Path, astronaut: bytes) -> None:
+    """All of it but where models run: sizes, warm-up and the files of 32 bits."""
+    repository = Path(shutil.copytree(ROOT / "model_repository", tmp_path / "models"))
+    for profile in repository.glob("*/configs/gpu.pbtxt"):
+        (profile.parents[1] / "config.pbtxt").write_text(profile.read_text().replace("KIND_GPU", "KIND_CPU"))
+    served = start(*FREE_PORTS, "--model-repository", str(repository))
+    served.wait_for("curl -F", timeout_s=120)
+    served.base = re.findall(r"gateway +(\S+)", "".join(served.lines))[0]
+    status, body = served.post(astronaut)
+    assert (status, len(body["faces"])) == (200, 1)
+    assert stop(served) == 0
 
 
 def test_a_gpu_that_is_not_there_is_an_error() -> None:

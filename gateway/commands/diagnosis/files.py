@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from gateway.commands.diagnosis.finding import Finding, State
-from gateway.models import ATTRIBUTE_MODELS, DETECTOR, ENSEMBLE
+from gateway.models import ATTRIBUTE_MODELS, DETECTOR, ENSEMBLE, QUANTISED, read_config, served_file
 
 STEPS = ("face_prepare", DETECTOR, "face_align", *ATTRIBUTE_MODELS)
 POINTER = b"version https://git-lfs"
@@ -35,7 +35,9 @@ def _fault(folder: Path) -> str:
     card = folder / "model.toml"
     file = tomllib.loads(card.read_text())["file"] if card.exists() else {}
     # A card with a path describes the learned part of a graph that is built here.
-    described = folder.parents[1] / file["path"] if "path" in file else graph
-    if not file or not described.exists():
-        return ""
-    return "" if hashlib.sha256(described.read_bytes()).hexdigest() == file["sha256"] else f"{described} is not what its card describes"
+    described = {"sha256": folder.parents[1] / file["path"] if "path" in file else graph, "int8_sha256": graph.with_name(QUANTISED)}
+    for name, path in described.items():
+        if name in file and path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != file[name]:
+            return f"{path} is not what its card describes"
+    served = graph.with_name(served_file(read_config(folder)))
+    return "" if served.exists() else f"{served} is missing"

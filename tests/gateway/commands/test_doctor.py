@@ -147,7 +147,7 @@ def test_the_graphs_run_here() -> None:
 
 def test_graphs_that_do_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = Path(shutil.copytree(REPOSITORY, tmp_path / "model_repository"))
-    (copy / "face_expression" / "1" / "model.onnx").write_bytes(b"not a model")
+    (copy / "face_landmarks" / "1" / "model.onnx").write_bytes(b"not a model")
     monkeypatch.setenv("VULTUS_MODEL_REPOSITORY", str(copy))
     assert service.analysis_here().state is State.FAILED
 
