@@ -86,13 +86,19 @@ def decode(data: bytes, rules: Rules, working_side_px: int) -> Picture:
 
 
 def reduced(pixels: NDArray[np.uint8], working_side_px: int) -> NDArray[np.uint8]:
-    """A picture [H,W,3] at 1/2, 1/4 or 1/8, as a JPEG of its size is decoded, while the longer side stays at least `working_side_px`."""
+    """A picture [H,W,3] at 1/2, 1/4 or 1/8, as a JPEG of its size is decoded, while the longer side stays at least `working_side_px`.
+
+    Raises MemoryError.
+    """
     height, width = pixels.shape[:2]
     reduction = _reduction((width, height), working_side_px)
     if reduction == 1:
         return pixels
     size = (-(-width // reduction), -(-height // reduction))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    try:
+        return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    except cv2.error:
+        raise MemoryError from None  # no other reason to fail
 
 
 def _reduction(size: tuple[int, int], working_side_px: int) -> int:
