@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -13,34 +17,60 @@ from gateway.faces import Box
 
 # Told apart also by people who see few colours (Okabe and Ito, 2008).
 COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
+# More at a time are not faster, but each holds a picture.
+AT_ONCE = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 
 def annotate(pixels: NDArray[np.uint8], boxes: Sequence[Box], labels: Sequence[Sequence[str]]) -> bytes:
-    """PNG of the picture (RGB uint8 [H,W,3]) with a rounded box a face and its lines of text beside it."""
-    image = Image.fromarray(pixels)
-    draw = ImageDraw.Draw(image, "RGBA")
-    for index, box in enumerate(boxes):
-        colour = COLOURS[index % len(COLOURS)]
-        side = max(box.x2 - box.x1, box.y2 - box.y1)
-        width = max(1, min(round(side / 60), round(max(image.size) / 250) + 1))
-        draw.rounded_rectangle((box.x1, box.y1, box.x2, box.y2), radius=side / 14, outline="black", width=width + 2)
-        draw.rounded_rectangle((box.x1 + 1, box.y1 + 1, box.x2 - 1, box.y2 - 1), radius=side / 14, outline=colour, width=width)
-    for index, (box, lines) in enumerate(zip(boxes, labels, strict=True)):
-        _label(draw, image.size, box, lines, COLOURS[index % len(COLOURS)])
-    done, data = cv2.imencode(".png", np.asarray(image)[..., ::-1], (cv2.IMWRITE_PNG_COMPRESSION, 3))
+    """PNG of the picture (RGB uint8 [H,W,3]) with a rounded box a face and its lines of text beside it.
+
+    Pillow holds four bytes a pixel and copies all of them, so it gets only the parts that are drawn on: twelve megapixels with one face
+    take 46 MB on top of the picture itself, not 82.
+    """
+    with AT_ONCE:
+        image = pixels.copy()
+        for index, box in enumerate(boxes):
+            _outline(image, box, COLOURS[index % len(COLOURS)])
+        for index, (box, lines) in enumerate(zip(boxes, labels, strict=True)):
+            _label(image, box, lines, COLOURS[index % len(COLOURS)])
+        cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=image)
+        done, data = cv2.imencode(".png", image, (cv2.IMWRITE_PNG_COMPRESSION, 3))
     return data.tobytes() if done else b""
 
 
-def _label(draw: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, lines: Sequence[str], colour: str) -> None:
+@contextmanager
+def _part(image: NDArray[np.uint8], x1: float, y1: float, x2: float, y2: float) -> Iterator[tuple[ImageDraw.ImageDraw, int, int]]:
+    """What draws on that part of the picture, and where in the picture it begins: its left and upper side."""
+    height, width = image.shape[:2]
+    left, top = (min(max(0, math.floor(low)), size - 1) for low, size in ((x1, width), (y1, height)))
+    right, bottom = (max(low + 1, min(math.ceil(high) + 1, size)) for low, high, size in ((left, x2, width), (top, y2, height)))
+    part = Image.fromarray(image[top:bottom, left:right])
+    yield ImageDraw.Draw(part, "RGBA"), left, top
+    image[top:bottom, left:right] = part
+
+
+def _outline(image: NDArray[np.uint8], box: Box, colour: str) -> None:
+    side = max(box.x2 - box.x1, box.y2 - box.y1)
+    width = max(1, min(round(side / 60), round(max(image.shape[:2]) / 250) + 1))
+    with _part(image, box.x1, box.y1, box.x2, box.y2) as (draw, left, top):
+        x1, y1, x2, y2 = box.x1 - left, box.y1 - top, box.x2 - left, box.y2 - top
+        draw.rounded_rectangle((x1, y1, x2, y2), radius=side / 14, outline="black", width=width + 2)
+        inner = (x1 + 1, y1 + 1, max(x1 + 1, x2 - 1), max(y1 + 1, y2 - 1))
+        draw.rounded_rectangle(inner, radius=side / 14, outline=colour, width=width)
+
+
+def _label(image: NDArray[np.uint8], box: Box, lines: Sequence[str], colour: str) -> None:
     """Under the box where there is room, otherwise above it, otherwise inside; never outside the picture."""
-    width, height = size
-    text_px = min(max(10.0, 0.15 * (box.x2 - box.x1), max(size) / 90), max(size) / 28)
+    height, width = image.shape[:2]
+    text_px = min(max(10.0, 0.15 * (box.x2 - box.x1), max(width, height) / 90), max(width, height) / 28)
     text = "\n".join(lines)
     font = ImageFont.load_default(text_px)
-    pad = text_px * 0.3
-    left, top, right, bottom = draw.multiline_textbbox((0, 0), text, font=font, spacing=text_px * 0.25)
+    pad, spacing = text_px * 0.3, text_px * 0.25
+    left, top, right, bottom = ImageDraw.Draw(Image.new("RGB", (1, 1))).multiline_textbbox((0, 0), text, font=font, spacing=spacing)
     wide, tall = right - left + 2 * pad, bottom - top + 2 * pad
     x = min(max(0.0, (box.x1 + box.x2 - wide) / 2), max(0.0, width - wide))
     y = box.y2 + pad if box.y2 + pad + tall <= height else box.y1 - pad - tall if box.y1 - pad - tall >= 0 else height - tall
-    draw.rounded_rectangle((x, y, x + wide, y + tall), radius=pad, fill=(0, 0, 0, 190), outline=colour)
-    draw.multiline_text((x + pad - left, y + pad - top), text, font=font, fill="white", spacing=text_px * 0.25)
+    with _part(image, x, y, x + wide, y + tall) as (draw, from_x, from_y):
+        x, y = x - from_x, y - from_y
+        draw.rounded_rectangle((x, y, x + wide, y + tall), radius=pad, fill=(0, 0, 0, 190), outline=colour)
+        draw.multiline_text((x + pad - left, y + pad - top), text, font=font, fill="white", spacing=spacing)

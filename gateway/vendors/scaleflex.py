@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, Response, current_app, request
@@ -17,7 +17,7 @@ from gateway.admission import Credentials
 from gateway.documentation import describe
 from gateway.drawing import annotate
 from gateway.faces import Analysis, Distribution, Face, Picture
-from gateway.images import rules_of
+from gateway.images import reduced, rules_of
 from gateway.keys import Key
 from gateway.rounding import corners, percent, whole
 from gateway.services import Services, services
@@ -191,7 +191,8 @@ def _entry(source: Source, token: str, base: str, landmarks: bool, parts: Servic
         data = source.read()
         # The drawn picture has the size of the original.
         picture = parts.decoders.decode(data, rules_of(parts.settings, FORMATS), NO_REDUCTION_PX)
-        analysis = parts.analyzer.analyze(picture, WANTED, all_needed=True)
+        seen = replace(picture, pixels=reduced(picture.pixels, parts.settings.working_side_px))
+        analysis = parts.analyzer.analyze(seen, WANTED, all_needed=True)
         parts.pictures.put(_stored_name(token, number), _draw(picture, analysis))
     except e.GatewayError as error:
         return Entry(number, source.name or number, None, error)

@@ -1,6 +1,7 @@
 """Runs a command in which `tritonserver` is the embedded one: `python -m scripts.embedded_triton docker/triton/start OPTION...`.
 
-The command gets `--backend-directory` as its last option. It replaces this process, so signals reach Triton itself.
+The command gets `--backend-directory` and the sizes of pools as its last options. It replaces this process, so that
+signals reach Triton itself.
 The backends are laid out in the folder VULTUS_TRITON_LAYOUT, once; without it in a new temporary folder.
 """
 
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from scripts.embedded_triton import pools
 from scripts.embedded_triton.layout import Unusable, build
 
 
@@ -25,7 +27,8 @@ def main(command: list[str]) -> int:
         sys.stderr.write(f"{problem}\n")
         return 1
     path = os.pathsep.join([layout.environment["PATH"], str(layout.binary.parent)])
-    return os.execvpe(command[0], [*command, f"--backend-directory={layout.backends}"], {**layout.environment, "PATH": path})  # noqa: S606
+    arguments = [*command, f"--backend-directory={layout.backends}", *pools.options()]
+    return os.execvpe(command[0], arguments, {**layout.environment, "PATH": path})  # noqa: S606
 
 
 if __name__ == "__main__":

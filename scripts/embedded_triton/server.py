@@ -16,13 +16,14 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.embedded_triton import pools
 from scripts.embedded_triton.layout import Layout
+from scripts.embedded_triton.pools import SHARED_MEMORY
 
 FAILED_MODEL = re.compile(r"failed to load '([^']+)' version \d+: (.*)")
 ERROR_LINE = re.compile(r"^(?:\[?E|error)[^\]]*\]?\s*(.*)", re.IGNORECASE)
 WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 TRACED_AS = "service.name=triton"
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  where Triton puts its regions
 # tritonserver 2.51 was seen to crash while it loads models, in one start of several hundred on busy machines.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 STARTS, CRASH_LINES = 3, 25
@@ -146,6 +147,7 @@ class EmbeddedTriton:
             "--allow-gpu-metrics=true",
             f"--backend-config=python,shm-region-prefix-name={self._region}",
             f"--backend-config=onnxruntime,shm-region-prefix-name={self._region}",
+            *pools.options(),
             *self._arguments,
         ]
 
@@ -158,10 +160,12 @@ class EmbeddedTriton:
             return False
 
     def _read(self, process: subprocess.Popen[str]) -> None:
-        for line in process.stdout or ():
-            self._tail.append(line.rstrip())
-            if self._verbose:
-                sys.stderr.write(f"triton: {line}")
+        if process.stdout:
+            with process.stdout as lines:
+                for line in lines:
+                    self._tail.append(line.rstrip())
+                    if self._verbose:
+                        sys.stderr.write(f"triton: {line}")
 
     def _failed_model(self) -> str:
         found = next((found for line in list(self._tail) if (found := FAILED_MODEL.search(line))), None)

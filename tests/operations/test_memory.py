@@ -1,0 +1,101 @@
+"""What keeps memory from growing: a batch in slices, pools of shared memory that need not grow, pictures of bounded size."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gateway.images import reduced
+from gateway.shared_pixels import LARGEST_BYTES
+from scripts.embedded_triton import pools
+from scripts.embedded_triton.layout import BACKEND
+
+Feeds = dict[str, NDArray[Any]]
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that Triton loads, without Triton."""
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", types.ModuleType("triton_python_backend_utils"))
+    spec = importlib.util.spec_from_file_location("onnx_backend", BACKEND)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Session:
+    """Adds up each row; remembers how many bytes each run was given."""
+
+    def __init__(self) -> None:
+        self.runs: list[int] = []
+
+    def run(self, wanted: list[str], feeds: Feeds) -> list[NDArray[Any]]:
+        self.runs.append(sum(feed.nbytes for feed in feeds.values()))
+        sums = np.sum([feed.reshape(len(feed), -1).sum(1) for feed in feeds.values()], 0)
+        return [sums * (place + 1) for place in range(len(wanted))]
+
+
+def model(backend: Any, batched: bool, run_bytes: float) -> Any:
+    made = backend.TritonPythonModel()
+    made._batched, made._run_bytes, made._session = batched, run_bytes, Session()
+    return made
+
+
+@pytest.mark.parametrize("rows", [1, 12, 13, 40, 128])
+def test_slices_give_the_same_as_one_run(backend: Any, rows: int) -> None:
+    chance = np.random.default_rng(rows)
+    feeds = {
+        "FACE_CROPS": chance.integers(0, 255, (rows, 160, 160, 3), np.uint8),
+        "WIDE_CROPS": chance.integers(0, 255, (rows, 96, 96, 3), np.uint8),
+    }
+    whole, sliced = model(backend, True, float("inf")), model(backend, True, backend.RUN_BYTES)
+    for one, other in zip(whole._values(["A", "B"], feeds), sliced._values(["A", "B"], feeds), strict=True):
+        assert (one == other).all()
+    assert len(whole._session.runs) == 1
+    assert max(sliced._session.runs) <= backend.RUN_BYTES
+    assert len(sliced._session.runs) == -(-rows // 12)
+
+
+def test_a_row_larger_than_a_slice_runs_alone(backend: Any) -> None:
+    pictures = {"DETECTOR_INPUT": np.ones((3, 3, 1000, 1000), np.uint8)}
+    sliced = model(backend, True, backend.RUN_BYTES)
+    assert [values.tolist() for values in sliced._values(["A"], pictures)] == [[3e6, 3e6, 3e6]]
+    assert sliced._session.runs == [3_000_000] * 3
+
+
+def test_without_batches_nothing_is_sliced(backend: Any) -> None:
+    plain = model(backend, False, backend.RUN_BYTES)
+    plain._values(["A"], {"IMAGE": np.ones((2, 2000, 2000, 3), np.uint8)})
+    assert len(plain._session.runs) == 1
+
+
+@pytest.mark.parametrize(("free_mb", "wanted"), [(63, 0), (1024, 2)])
+def test_pools_are_large_only_where_there_is_room(free_mb: int, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: types.SimpleNamespace(f_bavail=free_mb * 256, f_frsize=4096))
+    assert len(pools.options()) == wanted
+
+
+def test_no_shared_memory_no_pools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(pools, "SHARED_MEMORY", tmp_path / "missing")
+    assert pools.options() == []
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [(640, 480, (640, 480)), (3199, 3199, (3199, 3199)), (3200, 2001, (1600, 1001)), (8000, 6001, (2000, 1501)), (16384, 16, (2048, 2))],
+)
+def test_a_picture_for_triton_fits_into_shared_memory(width: int, height: int, expected: tuple[int, int]) -> None:
+    small = reduced(np.full((height, width, 3), 9, np.uint8), 1600)
+    assert small.shape == (*expected[::-1], 3)
+    assert small.nbytes <= LARGEST_BYTES
+    assert (small == 9).all()
