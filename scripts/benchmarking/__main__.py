@@ -76,7 +76,7 @@ def _measure(options: argparse.Namespace, seconds: float, rounds: int) -> dict[s
         results["arrivals"] = bench.arrivals(pictures[MAIN_CASE], (0.5, 0.9) if options.quick else (0.25, 0.5, 0.75, 0.9, 1.5), sustained)
         results["memory_mb"] = memory | {"end": server.memory_mb()}
         if not options.quick and options.device == "cpu":
-            compared = {name: pictures[name] for name in (MAIN_CASE, "1 face 4000x3000")}
+            compared = {MAIN_CASE: pictures[MAIN_CASE]}
             results["levers"] = levers.compare(levers.LEVERS, "cpu", compared, options.clients, seconds, rounds, bar.set_description)
     return results
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import onnx
 import onnx.parser
 
-from scripts.graphs.geometry import DETECTOR_SIZES_PX
+from scripts.graphs.geometry import DETECTOR_SIZES_PX, NEARLY_FILLED
 
 
 def build() -> onnx.ModelProto:
     """IMAGE UINT8 [1,H,W,3] -> DETECTOR_INPUT UINT8 [1,3,h,w] (top left, rest black), SCALE FP32 [1] (detector px per picture px).
 
-    (h, w) is the one of DETECTOR_SIZES_PX in which the picture is largest, the square where it is no larger than that.
+    (h, w) is the one of DETECTOR_SIZES_PX in which the picture is largest, the square where it nearly fills that.
 
     Large pictures are first halved until the last step is at most a factor of two: bilinear reduction by exactly two is
     a box average, so nothing aliases, at a quarter of the time of an antialiased resize (14 ms against 3.4 ms at 1920x1080).
@@ -43,9 +43,12 @@ def build() -> onnx.ModelProto:
             largest = ArgMax <axis = 0, keepdims = 1> (scales)
             in_square = Gather <axis = 0> (scales, zero)
             one_px = Constant <value = float {{1.0}}> ()
-            beyond = Less (in_square, one_px)
-            is_beyond = Cast <to = 7> (beyond)
-            best = Mul (largest, is_beyond)
+            too_large = Less (in_square, one_px)
+            much = Constant <value = float {{{NEARLY_FILLED}}}> ()
+            too_small = GreaterOrEqual (in_square, much)
+            other = Or (too_large, too_small)
+            is_other = Cast <to = 7> (other)
+            best = Mul (largest, is_other)
             SCALE = Gather <axis = 0> (scales, best)
             frame_row = Gather <axis = 0> (frames, best)
             frame = Squeeze (frame_row, zero)

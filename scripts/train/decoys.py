@@ -12,10 +12,11 @@ Floats = NDArray[np.float32]
 
 def place_decoys(image: Image, taken: Floats, rng: np.random.Generator, most: int = 8) -> None:
     """Up to `most` decoys on `image`, in place, none touching a box [N,4] of `taken`; shuffled faces are cut from `image` itself."""
-    side = image.shape[0]
+    height, width = image.shape[:2]
+    side = min(height, width)
     for _ in range(int(rng.integers(1, most + 1))):
         size = int(np.exp(rng.uniform(np.log(10), np.log(side * 0.7))))
-        x, y = (int(v) for v in rng.integers(0, max(1, side - size), 2))
+        x, y = (int(v) for v in rng.integers(0, [max(1, width - size), max(1, height - size)]))
         if _free(x, y, size, taken):
             patch = image[y : y + size, x : x + size]
             kinds = [_ball, _ball, _ring, _blobs, _letters, _lines]

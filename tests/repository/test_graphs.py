@@ -97,7 +97,14 @@ def test_prepare_does_not_alias() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "frame"), [((720, 1280), (512, 832)), ((1280, 720), (832, 512)), ((1000, 1500), (512, 768)), ((480, 640), (640, 640))]
+    ("shape", "frame"),
+    [
+        ((720, 1280), (512, 832)),
+        ((1280, 720), (832, 512)),
+        ((1000, 1500), (512, 768)),
+        ((480, 640), (640, 640)),
+        ((300, 400), (576, 768)),
+    ],
 )
 def test_a_picture_gets_the_frame_that_it_fills_best(shape: tuple[int, int], frame: tuple[int, int]) -> None:
     assert detector_size(*shape)[0] == frame
