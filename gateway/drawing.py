@@ -17,8 +17,8 @@ from gateway.faces import Box
 
 # Told apart also by people who see few colours (Okabe and Ito, 2008).
 COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
-# More at a time are not faster, but each holds a picture.
-AT_ONCE = threading.BoundedSemaphore(os.cpu_count() or 1)
+# Each holds a picture, and more than there are processors are not faster; there are two gateway processes, unless told otherwise.
+AT_ONCE = threading.BoundedSemaphore(max(1, (os.cpu_count() or 1) // 2))
 
 
 def annotate(pixels: NDArray[np.uint8], boxes: Sequence[Box], labels: Sequence[Sequence[str]]) -> bytes:

@@ -79,7 +79,7 @@ def test_without_batches_nothing_is_sliced(backend: Any) -> None:
     assert len(plain._session.runs) == 1
 
 
-@pytest.mark.parametrize(("free_mb", "wanted"), [(63, 0), (1024, 2)])
+@pytest.mark.parametrize(("free_mb", "wanted"), [(63, 0), (1024, 0), (2048, 2)])
 def test_pools_are_large_only_where_there_is_room(free_mb: int, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "statvfs", lambda _: types.SimpleNamespace(f_bavail=free_mb * 256, f_frsize=4096))
     assert len(pools.options()) == wanted
