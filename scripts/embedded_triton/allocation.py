@@ -1,10 +1,11 @@
 """How glibc keeps freed memory, for processes whose threads pass pictures around; an operator's own variables come first.
 
 By default each thread soon has an arena of its own (up to eight a processor), and pictures of changing sizes stay behind as holes in all
-of them: glibc takes a block of up to 32 MB from the heap as soon as one of that size has been freed once. Here everything from 1 MB goes
-back to the system when it is freed, and the end of the heap when 8 MB of it are free.
+of them: glibc takes a block of up to 32 MB from the heap as soon as one of that size has been freed once. Here everything from 8 MB, more
+than a picture has that models see, goes back to the system when it is freed, and the end of the heap when 8 MB of it are free. From 1 MB on
+it would cost 22 % of the images a second and 19 ms of latency (1280x720, 16 clients and one, three rounds in turns).
 """
 
 from __future__ import annotations
 
-MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_TRIM_THRESHOLD_": str(2**23)}
+MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(2**23), "MALLOC_TRIM_THRESHOLD_": str(2**23)}
