@@ -35,9 +35,9 @@ class Run:
         return float(np.percentile(self.latencies_ms, share)) if self.latencies_ms else float("nan")
 
     @property
-    def refused_p95_ms(self) -> float:
-        """Of the refusals; NaN when there is none."""
-        return float(np.percentile(self.refused_ms, 95)) if self.refused_ms else float("nan")
+    def refused_p95_ms(self) -> float | None:
+        """Of the refusals, where there is one."""
+        return round(float(np.percentile(self.refused_ms, 95)), 1) if self.refused_ms else None
 
 
 class _Tally:

@@ -102,10 +102,7 @@ def _ratios(case: str, results: dict[str, Any]) -> str:
 def table(columns: Sequence[tuple[str, str]], rows: Sequence[dict[str, Any]]) -> str:
     """A Markdown table: (key, title) of every column."""
     lines = ["| " + " | ".join(title for _, title in columns) + " |", "|" + "---|" * len(columns)]
-    lines += [
-        "| " + " | ".join("" if row.get(key) is None or row[key] != row[key] else str(row[key]) for key, _ in columns) + " |"
-        for row in rows
-    ]
+    lines += ["| " + " | ".join("" if row.get(key) is None else str(row[key]) for key, _ in columns) + " |" for row in rows]
     return "\n".join(lines)
 
 
