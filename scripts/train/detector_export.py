@@ -15,8 +15,9 @@ from scripts.graphs.geometry import CANDIDATES, DETECTOR_SIZES_PX
 from scripts.train.detector_net import STRIDES, FaceDetector, decode_maps
 from scripts.train.export import export
 
-# From scripts/train/detector_operating_point.py --precision 0.90 --pictures 400, on held-out training pictures.
-LEVEL_BIAS = (-0.04, 0.27, 0.16, 0.70)
+# From scripts/train/detector_operating_point.py --pictures 400, on held-out training pictures: --precision 0.90 for the finest stride and
+# 0.97 for the others, where it costs few faces and false ones are large.
+LEVEL_BIAS = (-0.04, -0.06, -0.27, 0.33)
 SAMPLE = Path(__file__).resolve().parents[2] / "tests" / "pictures" / "astronaut.jpg"
 
 
