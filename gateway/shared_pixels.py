@@ -4,6 +4,9 @@ A region is registered with Triton when it is made and its name is taken back at
 of this process. A Triton that cannot open a region (another machine, another container) says so once; from then on pixels go in
 the message. A restarted Triton does not know the old regions: new ones are made. Whoever may call this Triton may name a region, so a
 picture is wiped as soon as it has been answered.
+
+Regions stay resident in both processes, so there are few: where all that a process may have are taken, a picture waits a little for the
+next (Triton is busy then anyway), and unused ones that are too small make room for one that is large enough.
 """
 
 from __future__ import annotations
@@ -26,8 +29,9 @@ from tritonclient.utils import InferenceServerException
 log = logging.getLogger("vultus.shared_pixels")
 
 SMALLEST_BYTES, LARGEST_BYTES = 2**20, 2**25
-# A process keeps no more than this; beyond it pictures go in the message.
-MOST_BYTES = 2**28
+# A process keeps no more than this (8 pictures of 1920x1080); a picture that has waited this long for its turn goes in the message.
+MOST_BYTES = 2**26
+PATIENCE_S = 0.25
 # After a failed call Triton may still be reading: the region rests before another picture is written into it.
 REST_S = 60.0
 REGISTER_TIMEOUT_S = 2.0
@@ -62,6 +66,12 @@ class Region:
         np.ndarray(self._used, np.uint8, self._memory.buf)[:] = 0
         self._used = 0
 
+    def withdraw(self, client: triton.InferenceServerClient) -> None:
+        """Let Triton close it, if it can be asked, and give the memory back to the system."""
+        with contextlib.suppress(InferenceServerException):
+            client.unregister_system_shared_memory(self.name, client_timeout=REGISTER_TIMEOUT_S)
+        self.close()
+
     def close(self) -> None:
         """Give the memory back to the system."""
         self._take_name_back()
@@ -78,8 +88,9 @@ class SharedPixels:
 
     def __init__(self, address: str, wanted: bool = True) -> None:
         self._usable = wanted and is_local(address)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._free: list[Region] = []
+        self._busy: set[Region] = set()
         self._bytes = 0
         self._swept = False
         self._ask_from_s = 0.0
@@ -88,7 +99,7 @@ class SharedPixels:
         """A region that holds `pixels` and that Triton knows; None when they have to go in the message."""
         if not self._usable or pixels.nbytes > LARGEST_BYTES:
             return None
-        region = self._taken(pixels.nbytes) or self._made(client, pixels.nbytes)
+        region = self._taken(pixels.nbytes) or self._made(client, pixels.nbytes) or self._awaited(pixels.nbytes)
         if region:
             region.write(pixels)
         return region
@@ -99,7 +110,9 @@ class SharedPixels:
         if settled:
             region.wipe()
         with self._lock:
+            self._busy.discard(region)
             self._free.append(region)
+            self._lock.notify_all()
 
     def forgotten(self, client: triton.InferenceServerClient, region: Region) -> bool:
         """Whether Triton does not know the region (it was started anew); then it is thrown away. Raises InferenceServerException."""
@@ -110,27 +123,56 @@ class SharedPixels:
         return True
 
     def _taken(self, size: int) -> Region | None:
-        now = time.monotonic()
         with self._lock:
-            fitting = [region for region in self._free if region.size >= size and region.free_from_s <= now]
+            fitting = [region for region in self._rested() if region.size >= size]
             if not fitting:
                 return None
             smallest = min(fitting, key=lambda region: region.size)
             self._free.remove(smallest)
+            self._busy.add(smallest)
             return smallest
+
+    def _rested(self) -> list[Region]:
+        now = time.monotonic()
+        return [region for region in self._free if region.free_from_s <= now]
+
+    def _awaited(self, size: int) -> Region | None:
+        """The next large enough region that others give back, within PATIENCE_S; None at once when there is no such region."""
+        until = time.monotonic() + PATIENCE_S
+        with self._lock:
+            while any(region.size >= size for region in self._busy) and (left_s := until - time.monotonic()) > 0:
+                self._lock.wait(left_s)
+                if region := self._taken(size):
+                    return region
+        return None
 
     def _made(self, client: triton.InferenceServerClient, wanted: int) -> Region | None:
         size = 1 << (max(wanted, SMALLEST_BYTES) - 1).bit_length()
         with self._lock:
-            if self._bytes + size > MOST_BYTES or time.monotonic() < self._ask_from_s:
+            if time.monotonic() < self._ask_from_s or (unused := self._to_go(self._bytes + size - MOST_BYTES)) is None:
                 return None
-            self._bytes += size
+            self._free = [region for region in self._free if region not in unused]
+            self._bytes += size - sum(region.size for region in unused)
             first, self._swept = not self._swept, True
+        for smaller in unused:
+            smaller.withdraw(client)
         region = self._offered(client, size, first)
-        if region is None:
-            with self._lock:
+        with self._lock:
+            if region:
+                self._busy.add(region)
+            else:
                 self._bytes -= size
         return region
+
+    def _to_go(self, excess: int) -> list[Region] | None:
+        """Unused regions of `excess` bytes and more together, the largest first; None when there are not so many."""
+        chosen: list[Region] = []
+        for region in sorted(self._rested(), key=lambda region: -region.size):
+            if excess <= 0:
+                break
+            chosen.append(region)
+            excess -= region.size
+        return chosen if excess <= 0 else None
 
     def _offered(self, client: triton.InferenceServerClient, size: int, first: bool) -> Region | None:
         try:
@@ -157,7 +199,9 @@ class SharedPixels:
 
     def _drop(self, region: Region) -> None:
         with self._lock:
+            self._busy.discard(region)
             self._bytes -= region.size
+            self._lock.notify_all()
         region.close()
 
 

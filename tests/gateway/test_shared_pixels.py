@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from gateway import shared_pixels
-from gateway.shared_pixels import LARGEST_BYTES, MOST_BYTES, SharedPixels, is_local
+from gateway.shared_pixels import LARGEST_BYTES, MOST_BYTES, Region, SharedPixels, is_local
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
@@ -24,6 +25,7 @@ class Server:
 
     def __init__(self, status: str | None = None) -> None:
         self.status, self.asked = status, 0
+        self.withdrawn: list[str] = []
 
     def get_system_shared_memory_status(self, **_: float) -> Server:
         return self
@@ -32,6 +34,9 @@ class Server:
         self.asked += 1
         if self.status:
             raise InferenceServerException("no", self.status)
+
+    def unregister_system_shared_memory(self, name: str, **_: float) -> None:
+        self.withdrawn.append(name)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +78,44 @@ def test_memory_is_bounded() -> None:
     taken = [shared.place(server, large) for _ in range(MOST_BYTES // LARGEST_BYTES + 1)]
     assert [bool(region) for region in taken] == [True] * (MOST_BYTES // LARGEST_BYTES) + [False]
     assert SharedPixels("127.0.0.1:1").place(server, np.zeros((1, 1, LARGEST_BYTES + 1), np.uint8)) is None
+
+
+def filled(shared: SharedPixels, server: Server, size: int) -> list[Region]:
+    """All regions that may be, taken."""
+    regions = [shared.place(server, np.zeros((1, 1, size), np.uint8)) for _ in range(MOST_BYTES // size)]
+    assert all(regions)
+    return [region for region in regions if region]
+
+
+def test_a_picture_waits_for_a_region_that_others_give_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_pixels, "PATIENCE_S", 60.0)
+    server, shared = Server(), SharedPixels("127.0.0.1:1")
+    first, *_ = filled(shared, server, LARGEST_BYTES)
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(shared.place, server, PIXELS)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.05)
+        shared.give_back(first, settled=True)
+        assert waiting.result(60) is first
+
+
+def test_unused_regions_make_room_for_a_larger_one() -> None:
+    server, shared = Server(), SharedPixels("127.0.0.1:1")
+    regions = filled(shared, server, LARGEST_BYTES // 4)
+    for region in regions[:5]:
+        shared.give_back(region, settled=True)
+    assert shared.place(server, np.zeros((1, 1, LARGEST_BYTES), np.uint8))
+    assert sorted(server.withdrawn) == sorted(region.name for region in regions[:4])
+    assert shared.place(server, PIXELS) is regions[4]
+
+
+def test_a_region_that_rests_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton may still be reading."""
+    monkeypatch.setattr(shared_pixels, "PATIENCE_S", 60.0)
+    server, shared = Server(), SharedPixels("127.0.0.1:1")
+    for region in filled(shared, server, LARGEST_BYTES):
+        shared.give_back(region, settled=False)
+    assert shared.place(server, PIXELS) is None
 
 
 @pytest.mark.parametrize("status", [None, "StatusCode.UNAVAILABLE", "StatusCode.INTERNAL"])
