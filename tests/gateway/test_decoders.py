@@ -17,7 +17,7 @@ from PIL import Image
 
 from gateway import errors as e
 from gateway import images
-from gateway.decoders import Decoders
+from gateway.decoders import KEPT_BUFFERS, KEPT_BYTES, Decoders, _Buffer, _Buffers
 from gateway.faces import Picture
 from gateway.services import KEY
 from gateway.settings import Settings
@@ -63,6 +63,51 @@ def same(picture: Picture, other: Picture) -> bool:
 def test_isolated_pixels_are_the_same(decoders: Decoders, kind: str) -> None:
     data = save(Image.effect_noise((300, 200), 90).convert("RGB"), kind)
     assert same(ask(decoders, data), images.decode(data, RULES, 1600))
+
+
+def test_a_picture_keeps_its_pixels_while_others_are_decoded(decoders: Decoders) -> None:
+    """More than there are buffers, of changing sizes, and a part of one that outlives the rest of it."""
+    sides = [40 + 60 * i for i in range(KEPT_BUFFERS + 3)]
+    sent = [save(Image.effect_noise((side, 700 - side), 90).convert("RGB"), "PNG") for side in sides]
+    for _ in range(3):
+        held = [ask(decoders, data) for data in sent]
+        corner = ask(decoders, sent[-1]).pixels[:20, :20]
+        assert all(same(picture, images.decode(data, RULES, 1600)) for picture, data in zip(held, sent, strict=True))
+        assert (corner == held[-1].pixels[:20, :20]).all()
+
+
+def test_a_buffer_is_wiped_and_used_again() -> None:
+    buffers = _Buffers()
+    first = buffers.take()
+    os.pwrite(first.file, b"picture", 0)
+    pixels = buffers.lend(first, 7)
+    middle = pixels[2:4]
+    del pixels
+    assert buffers.take() is not first
+    assert middle.tobytes() == b"ct"
+    del middle
+    again = buffers.take()
+    assert again is first
+    assert os.pread(again.file, 7, 0) == bytes(7)
+
+
+def test_few_buffers_and_no_large_ones_are_kept() -> None:
+    buffers = _Buffers()
+
+    def used(size: int) -> _Buffer:
+        buffer = _Buffer()
+        os.ftruncate(buffer.file, size)
+        return buffer
+
+    lent = [used(size) for size in (KEPT_BYTES + 1, *[100] * (KEPT_BUFFERS + 2))]
+    pictures = [buffers.lend(buffer, 50) for buffer in lent]
+    pictures.clear()
+    kept = list(buffers._free)
+    assert len(kept) == KEPT_BUFFERS
+    assert lent[0] not in kept
+    for buffer in set(lent) - set(kept):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(buffer.file)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +162,7 @@ def test_callers_wait_for_a_free_decoder_only_so_long() -> None:
 def test_no_decoder_outlives_the_gateway() -> None:
     program = """
 import multiprocessing, time
-from gateway.decoders import Decoders
+from gateway.decoders import KEPT_BUFFERS, KEPT_BYTES, Decoders, _Buffer, _Buffers
 from gateway.settings import Settings
 if __name__ == "__main__":
     decoders = Decoders(Settings(decode_processes=2))
