@@ -36,7 +36,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway import call, images
-from gateway.errors import GatewayError, ImageTooComplex, InternalError, UndecodableImage, UpstreamOverloaded, UpstreamUnavailable
+from gateway.errors import (
+    GatewayError,
+    ImageTooComplex,
+    InternalError,
+    UndecodableImage,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from gateway.faces import Picture
 from gateway.images import Rules
 from gateway.settings import Settings
@@ -57,7 +65,9 @@ KEPT_BUFFERS, KEPT_BYTES = 4, 2**23
 # A forked server with everything imported starts a decoder in milliseconds; forking the gateway's threads would be unsafe.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["gateway.decoders"])
-_STARTING = threading.Lock()
+_STARTING = threading.RLock()  # again in the same thread when a finalizer runs
+# EOFError: the server that forks could not.
+NOT_STARTED = (OSError, EOFError)
 
 
 class Decoders:
@@ -73,13 +83,17 @@ class Decoders:
             self._free.put(None)
 
     def start(self) -> None:
-        """Start all decoders now rather than when they are first needed."""
+        """Start all decoders now rather than when they are first needed, which is when those are started that cannot be now."""
         ready = [self._free.get() for _ in range(self._processes)]
         for decoder in ready:
-            self._free.put(decoder or _Decoder(self._function, *self._limits))
+            try:
+                decoder = decoder or _Decoder(self._function, *self._limits)
+            except NOT_STARTED as problem:
+                log.error("no decoder of images can be started", exc_info=problem)
+            self._free.put(decoder)
 
     def decode(self, data: bytes, rules: Rules, working_side_px: int) -> Picture:
-        """As `images.decode`, and raises ImageTooComplex; UpstreamOverloaded, UpstreamUnavailable when no decoder can be had."""
+        """As `images.decode`; also ImageTooComplex, UpstreamTimeout, and for want of a decoder UpstreamOverloaded, UpstreamUnavailable."""
         if not self._processes:
             return self._function(data, rules, working_side_px)
         images.check_bytes(data, rules)
@@ -92,7 +106,7 @@ class Decoders:
                     )
                     break
                 except UpstreamUnavailable:
-                    if attempt == 2 or decoder.silent:
+                    if attempt == 2:
                         raise  # a decoder that was killed from outside is worth another try
         return Picture(pixels, width_px, height_px, (time.perf_counter() - started) * 1e3)
 
@@ -107,7 +121,7 @@ class Decoders:
                 decoder = None
                 decoder = _Decoder(self._function, *self._limits)
             yield decoder
-        except OSError as problem:
+        except NOT_STARTED as problem:
             log.error("no decoder of images can be started", exc_info=problem)
             raise UpstreamUnavailable("No decoder of images can be started now.", retry_after_s=1) from None
         finally:
@@ -174,7 +188,7 @@ class _Decoder:
         self._process = _CONTEXT.Process(target=_work, args=(theirs, function, cpu_s, memory_bytes), daemon=True, name="decoder")
         with _STARTING, theirs:
             self._process.start()
-        self.usable, self.silent = True, False
+        self.usable = True
         # At exit too, and before multiprocessing waits for its children.
         self._ending = Finalize(self, _end_process, args=(self._socket, self._process), exitpriority=10)
         self._socket.settimeout(START_S)
@@ -197,14 +211,17 @@ class _Decoder:
         return pixels, answer["width_px"], answer["height_px"]
 
     def _answer(self, data: bytes, rules: Rules, working_side_px: int, patience_s: float, buffer: _Buffer) -> dict[str, Any]:
-        limits = {**asdict(rules), "formats": sorted(rules.formats)}
-        try:
-            with _memory_file(data) as file:
+        question = json.dumps([{**asdict(rules), "formats": sorted(rules.formats)}, working_side_px]).encode()
+        with _memory_file(data) as file:
+            try:
                 self._socket.settimeout(patience_s)
-                socket.send_fds(self._socket, [json.dumps([limits, working_side_px]).encode()], [file, buffer.file])
+                socket.send_fds(self._socket, [question], [file, buffer.file])
                 message = self._socket.recv(MESSAGE_BYTES)
-        except OSError:
-            message = b""
+            except TimeoutError:
+                self._end()  # there is no other way to stop it
+                raise UpstreamTimeout from None
+            except OSError:
+                message = b""
         if not message:
             raise self._buried()
         answer: dict[str, Any] = json.loads(message)
@@ -213,14 +230,12 @@ class _Decoder:
         return answer
 
     def _buried(self) -> GatewayError:
-        """What it means that this decoder is dead or silent; afterwards it is dead."""
-        self._process.join(1)
-        code = self._process.exitcode
+        """What it means that this decoder is dead."""
+        with _STARTING:  # a start looks after all children, and of two that do only one hears the exit code
+            self._process.join(1)
+            code = self._process.exitcode or 0
         self._end()
         log.warning("a decoder of images ended", extra={"exit_code": code})
-        if code is None:
-            self.silent = True
-            return UpstreamUnavailable("A decoder of images did not answer.", retry_after_s=1)
         return BY_SIGNAL.get(-code, UpstreamUnavailable)(retry_after_s=None if -code in BY_SIGNAL else 1)
 
     def _end(self) -> None:

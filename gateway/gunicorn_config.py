@@ -71,6 +71,15 @@ def post_worker_init(worker: Any) -> None:
     draining.close_port_when_stopping(worker)
 
 
+def worker_exit(server: Any, worker: Any) -> None:
+    """Leave no picture in Triton's memory."""
+    from gateway.services import KEY
+
+    application = getattr(worker, "wsgi", None)
+    if application is not None:
+        application.extensions[KEY].triton.close()
+
+
 def child_exit(server: Any, worker: Any) -> None:
     """Fold a dead worker's gauges, where workers share metrics."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:

@@ -92,7 +92,7 @@ class TritonClient:
     def _attempt(self, current: call.Call, image: NDArray[np.uint8], wanted: list[triton.InferRequestedOutput]) -> triton.InferResult:
         """One attempt, the pixels in shared memory where that works. A restarted server does not know the region: then anew."""
         tensor = triton.InferInput("IMAGE", [1, *image.shape], "UINT8")
-        region = self._shared.place(self._connection(), image)
+        region = self._shared.place(self._connection(), image, current.left_s)
         if region is None:
             tensor.set_data_from_numpy(np.ascontiguousarray(image)[None])
             return self._ask(current, [tensor], wanted)
@@ -109,7 +109,7 @@ class TritonClient:
             raise
         finally:
             if region:
-                self._shared.give_back(region, settled)
+                self._shared.give_back(region, settled, current.left_s)
         return answer
 
     def _ask(self, current: call.Call, inputs: list[triton.InferInput], wanted: list[triton.InferRequestedOutput]) -> triton.InferResult:
@@ -128,6 +128,13 @@ class TritonClient:
                 ENSEMBLE, inputs, settle, outputs=wanted, client_timeout=left_s, timeout=int(left_s * 1e6), headers=headers
             )
             return current.wait(answer, sent.cancel)
+
+    def close(self) -> None:
+        """Before this process ends: Triton keeps nothing of it."""
+        with self._lock:
+            client = self._client
+        if client:
+            self._shared.close(client)
 
     def is_ready(self, timeout_s: float = 1) -> bool:
         """Whether the server and the ensemble are ready; each of two calls may take `timeout_s`."""

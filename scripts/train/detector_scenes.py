@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.train.decoys import place_decoys
+from scripts.train.decoys import nothing, place_decoys
 from scripts.train.detector_pictures import Picture
 from scripts.train.photometry import degrade, paint
 from scripts.train.repositories import decode
@@ -53,14 +53,25 @@ class SceneMaker:
             scene = self._mosaic(side, rng)
         elif kind < 0.86:
             scene = self._close_up(side, rng)
-        else:
+        elif kind < 0.95:
             scene = without_faces(self._photo(side, rng) if rng.random() < 0.6 else self._close_up(side, rng), rng)
+        else:
+            scene = self._empty(side, rng)
         if kind < 0.86 and rng.random() < 0.5:
             self._paste(scene, rng)
         if rng.random() < 0.6:
             place_decoys(scene.image, np.concatenate([scene.boxes, scene.ignore]), rng)
         paint(scene.image, scene.boxes, scene.points, rng)
         scene.image = degrade(scene.image, rng)
+        return scene
+
+    def _empty(self, side: int, rng: np.random.Generator) -> Scene:
+        """No photograph of a face at all: what fills a frame otherwise, or an enlarged stretch of a background."""
+        background = self._background(side, rng) if rng.random() < 0.5 else None
+        none = np.zeros((0, 4), np.float32)
+        scene = Scene(nothing(side, rng) if background is None else background, none, np.zeros((0, 5, 2), np.float32), none)
+        if rng.random() < 0.4:
+            place_decoys(scene.image, none, rng, largest=1.0)
         return scene
 
     def _pick(self, rng: np.random.Generator) -> Picture:
@@ -261,7 +272,7 @@ def without_faces(scene: Scene, rng: np.random.Generator) -> Scene:
         patch = scene.image[top:bottom, left:right]
         if patch.size:
             patch[:] = _texture(patch.shape[0], patch.shape[1], rng)
-    place_decoys(scene.image, np.zeros((0, 4), np.float32), rng, most=20)
+    place_decoys(scene.image, np.zeros((0, 4), np.float32), rng, most=20, largest=1.0)
     none = np.zeros((0, 4), np.float32)
     return Scene(scene.image, none, np.zeros((0, 5, 2), np.float32), none)
 

@@ -15,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 
+from gateway import decoders as decoders_module
 from gateway import errors as e
 from gateway import images
 from gateway.decoders import KEPT_BUFFERS, KEPT_BYTES, Decoders, _Buffer, _Buffers
@@ -39,7 +40,7 @@ ENDS: dict[bytes, type[e.GatewayError]] = {
     b"spin": e.ImageTooComplex,
     b"grow": e.ImageTooComplex,
     b"killed": e.UpstreamUnavailable,
-    b"stopped": e.UpstreamUnavailable,
+    b"stopped": e.UpstreamTimeout,
 }
 
 
@@ -156,7 +157,24 @@ def test_callers_wait_for_a_free_decoder_only_so_long() -> None:
     with ThreadPoolExecutor(2) as pool:
         calls = [pool.submit(ask, few, MAGIC + b"stopped") for _ in range(2)]
         kinds = {type(call.exception()) for call in calls}
-    assert kinds <= {e.UpstreamOverloaded, e.UpstreamUnavailable}
+    assert kinds <= {e.UpstreamOverloaded, e.UpstreamTimeout}
+
+
+@pytest.mark.parametrize("problem", [OSError, EOFError, TimeoutError])
+def test_decoders_that_cannot_be_started_are_started_later(
+    problem: type[Exception], monkeypatch: pytest.MonkeyPatch, astronaut: bytes
+) -> None:
+    def fail(*_: object) -> None:
+        raise problem
+
+    made = Decoders(Settings(decode_processes=2, deadline_s=60))
+    with monkeypatch.context() as patched:
+        patched.setattr(decoders_module, "_Decoder", fail)
+        made.start()
+        for _ in range(3):
+            with pytest.raises(e.UpstreamUnavailable):
+                ask(made, astronaut)
+    assert same(ask(made, astronaut), images.decode(astronaut, RULES, 1600))
 
 
 def test_no_decoder_outlives_the_gateway() -> None:

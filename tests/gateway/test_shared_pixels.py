@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -62,8 +63,9 @@ def test_a_server_that_cannot_open_it_is_not_asked_again() -> None:
     assert server.asked == 1
 
 
-def test_a_server_that_is_away_is_asked_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    server, shared = Server("StatusCode.UNAVAILABLE"), SharedPixels("127.0.0.1:1")
+@pytest.mark.parametrize("status", ["StatusCode.UNAVAILABLE", "StatusCode.CANCELLED"])
+def test_a_server_that_is_away_is_asked_again_later(status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, shared = Server(status), SharedPixels("127.0.0.1:1")
     assert [shared.place(server, PIXELS) for _ in range(3)] == [None, None, None]
     assert server.asked == 1
     server.status = None
@@ -116,6 +118,71 @@ def test_a_region_that_rests_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) 
     for region in filled(shared, server, LARGEST_BYTES):
         shared.give_back(region, settled=False)
     assert shared.place(server, PIXELS) is None
+
+
+def test_what_a_failed_call_left_is_wiped_with_the_next_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_pixels, "REST_S", 0.0)
+    server, shared = Server(), SharedPixels("127.0.0.1:1")
+    region = shared.place(server, np.full((40, 40, 3), 7, np.uint8))
+    assert region
+    shared.give_back(region, settled=False)
+    assert shared.place(server, PIXELS) is region
+    shared.give_back(region, settled=True)
+    content: NDArray[np.uint8] = np.ndarray(4800, np.uint8, region._memory.buf)
+    assert not content.any()
+
+
+def test_a_region_rests_as_long_as_triton_may_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, shared = Server(), SharedPixels("127.0.0.1:1")
+    region = shared.place(server, PIXELS)
+    assert region
+    shared.give_back(region, settled=False, left_s=100)
+    now = time.monotonic()
+    for later, free in ((now + 99, False), (now + 106, True)):
+        monkeypatch.setattr(time, "monotonic", lambda later=later: later)
+        assert (shared._taken(1) is region) is free
+
+
+def test_a_full_volume_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a reservation the first write beyond what is there would end this process."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = set(Path("/dev/shm").iterdir())  # noqa: S108
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    server, shared = Server(), SharedPixels("127.0.0.1:1")
+    assert shared.place(server, PIXELS) is None
+    assert not [file for file in set(Path("/dev/shm").iterdir()) - before if f"-{os.getpid()}-" in file.name]  # noqa: S108
+    monkeypatch.undo()
+    assert shared.place(server, PIXELS) is None
+    later = time.monotonic() + shared_pixels.ASK_AGAIN_S
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert shared.place(server, PIXELS)
+
+
+def test_triton_closes_all_regions_of_a_process_that_ends() -> None:
+    server, shared = Server(), SharedPixels("127.0.0.1:1")
+    used, free = (shared.place(server, PIXELS) for _ in range(2))
+    assert used
+    assert free
+    shared.give_back(free, settled=True)
+    shared.close(server)
+    assert sorted(server.withdrawn) == sorted((used.name, free.name))
+    assert shared.place(server, PIXELS) is None
+
+
+def test_a_restarted_triton_knows_no_region_of_before() -> None:
+    """Neither the one that it was asked for nor those that lie unused or rest."""
+    server, shared = Server(), SharedPixels("127.0.0.1:1")
+    asked, unused, resting = (shared.place(server, PIXELS) for _ in range(3))
+    assert asked
+    assert unused
+    assert resting
+    shared.give_back(unused, settled=True)
+    shared.give_back(resting, settled=False)
+    assert shared.forgotten(server, asked)
+    assert (shared._free, shared._busy, shared._bytes) == ([], set(), 0)
 
 
 @pytest.mark.parametrize("status", [None, "StatusCode.UNAVAILABLE", "StatusCode.INTERNAL"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -83,14 +85,28 @@ def test_what_a_dead_process_left_is_forgotten(
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
+    host = f"vultus-{zlib.crc32(socket.gethostname().encode()):08x}"
     namespace = Path("/proc/self/ns/pid").stat().st_ino
-    name = f"vultus-{namespace}-{child}-abc"
-    block = Path("/dev/shm") / name  # noqa: S108
-    block.write_bytes(b"\0" * 4096)
-    server.register_system_shared_memory(name, f"/{name}", 4096)
-    block.unlink()
+    of_before_a_restart = f"{host}-1-{os.getpid()}-abc"  # of a container: other namespace, perhaps the same number
+    of_others = "vultus-01234567-1-1-abc"
+    names = [f"{host}-{namespace}-{child}-abc", of_before_a_restart, of_others]
+    for name in names:
+        block = Path("/dev/shm") / name  # noqa: S108
+        block.write_bytes(b"\0" * 4096)
+        server.register_system_shared_memory(name, f"/{name}", 4096)
+        block.unlink()
     TritonClient(served.triton, 30).infer(astronaut_pixels, OUTPUTS)
-    assert name not in server.get_system_shared_memory_status().regions
+    assert set(names) & set(server.get_system_shared_memory_status().regions) == {of_others}
+    server.unregister_system_shared_memory(of_others)
+
+
+def test_a_closed_client_leaves_no_region(served: Served, server: grpc.InferenceServerClient, astronaut_pixels: NDArray[np.uint8]) -> None:
+    before = regions(server)
+    client = TritonClient(served.triton, 30)
+    client.infer(astronaut_pixels, OUTPUTS)
+    assert regions(server) - before
+    client.close()
+    assert regions(server) == before
 
 
 def test_a_failed_call_lets_its_region_rest(server: grpc.InferenceServerClient, served: Served) -> None:
