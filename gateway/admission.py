@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from limits import RateLimitItemPerSecond
+from limits.errors import StorageError
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 
-from gateway.errors import KeyMissing, RateLimited
+from gateway.errors import KeyMissing, RateLimited, UpstreamUnavailable
 from gateway.keys import Key, KeyStore
 
+log = logging.getLogger("vultus.admission")
+
 CLOCK_SLACK_S = 1.0
+# A Redis that is gone must not hold the places of those who call.
+REDIS_TIMEOUTS: dict[str, Any] = {"socket_timeout": 2, "socket_connect_timeout": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,8 @@ class Admission:
 
     def __init__(self, store: KeyStore, require_keys: bool | None, rate_storage_url: str) -> None:
         self._store, self._require = store, require_keys
-        self._storage = storage_from_string(rate_storage_url)
+        timeouts = REDIS_TIMEOUTS if rate_storage_url.startswith(("redis", "rediss", "unix")) else {}
+        self._storage = storage_from_string(rate_storage_url, wrap_exceptions=True, **timeouts)
         self._limiter = MovingWindowRateLimiter(self._storage)
         self._latest_s, self._lock = 0.0, threading.Lock()
 
@@ -45,7 +53,7 @@ class Admission:
     def check(self, api: str, credentials: Credentials) -> Key | None:
         """The caller's key after the rate check; None when keys are not required.
 
-        Raises KeyMissing, KeyInvalid, AccountSuspended, RateLimited.
+        Raises KeyMissing, KeyInvalid, AccountSuspended, RateLimited, UpstreamUnavailable.
         """
         if self.open:
             return None
@@ -68,9 +76,14 @@ class Admission:
     def _check_rate(self, key: Key, per_s: int) -> None:
         self._forget_after_clock_went_back()
         item = RateLimitItemPerSecond(per_s)
-        if not self._limiter.hit(item, str(key.id)):
+        try:
+            if self._limiter.hit(item, str(key.id)):
+                return
             reset, _ = self._limiter.get_window_stats(item, str(key.id))
-            raise RateLimited(retry_after_s=max(1, math.ceil(reset - time.time())))
+        except StorageError as problem:
+            log.error("call rates cannot be counted", exc_info=problem)
+            raise UpstreamUnavailable("Call rates cannot be checked now.", retry_after_s=5) from None
+        raise RateLimited(retry_after_s=max(1, math.ceil(reset - time.time())))
 
     def _forget_after_clock_went_back(self) -> None:
         """Calls that seem to lie in the future would keep a full window full until the clock is there again."""

@@ -3,8 +3,8 @@
 Each gateway process has a few decoders. A decoder holds one image at a time, has an upper limit of processor time (counted by the kernel,
 so a busy machine fails nobody) and of memory, and is replaced when it dies. Compressed bytes and pixels pass through anonymous memory
 files: nothing is pickled, no byte is sent twice, nothing stays behind when either side is killed. Those for pixels are used again, because
-fresh pages cost more than writing into them: for 1280x720 1.9 ms or more, against 0.2. A pool of a package (pebble) was as fast for small
-pictures, 1.5 times as slow for twelve megapixels in PNG, and has one pipe for all its processes.
+fresh pages cost several times what writing into them does. A pool of a package (pebble) was as fast for small pictures, slower for large
+PNGs, and has one pipe for all its processes.
 
 This keeps crashes and bombs away from the service. It is no sandbox: decoders have the rights of the gateway.
 """

@@ -22,6 +22,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import AccountSuspended, KeyInvalid, QuotaExceeded, UpstreamUnavailable
 
+# Less than a caller waits; libpq would wait for ever.
+CONNECT_TIMEOUT_S = 5
 _TABLES = sql.MetaData()
 _KEYS = sql.Table(
     "keys",
@@ -78,7 +80,8 @@ class KeyStore:
     """All operations raise UpstreamUnavailable when the database cannot be used."""
 
     def __init__(self, url: str) -> None:
-        self._engine = sql.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        arguments = {"connect_timeout": CONNECT_TIMEOUT_S} if url.startswith("postgresql") else {}
+        self._engine = sql.create_engine(url, pool_pre_ping=not url.startswith("sqlite"), connect_args=arguments)
         if self._engine.dialect.name == "sqlite":
             sql.event.listen(self._engine, "connect", _configure_sqlite)
         self._insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[self._engine.dialect.name]

@@ -32,7 +32,9 @@ class Settings(BaseSettings):
     max_image_side_px: int = Field(16_384, gt=0, description="Longest image side that is decoded, pixels, from its header.")
     min_image_side_px: int = Field(16, gt=0, description="Shortest image side that can show a face, pixels.")
     working_side_px: int = Field(
-        1_600, gt=0, description="JPEGs are decoded at reduced scale while their longer side stays at least this, pixels."
+        1_600,
+        gt=0,
+        description="Pictures are reduced to 1/2, 1/4 or 1/8 while their longer side stays at least this, pixels; JPEGs are decoded so.",
     )
     decode_processes: int = Field(
         2, ge=0, description="Decoders of images per gateway process; 0: decode in the gateway itself, without limits of time and memory."

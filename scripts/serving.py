@@ -20,7 +20,7 @@ import urllib.error
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.exposure import refusal
+from gateway.exposure import only_here, refusal
 from gateway.settings import Settings
 from scripts.embedded_triton.allocation import MALLOC
 from scripts.embedded_triton.layout import Unusable, build
@@ -80,13 +80,14 @@ def _serve(options: argparse.Namespace, folder: Path, stop: threading.Event) -> 
     embedded, address = (None, options.triton) if options.triton else _embedded(options, folder)
     if embedded:
         _say("starting Triton")
-        embedded.start(TRITON_START_S)
+        embedded.start(TRITON_START_S, stop)
     gateway: subprocess.Popen[bytes] | None = None
     try:
-        gateway = _start_gateway(options, port, address, folder)
-        base = f"http://{_reachable(options.host)}:{port}"
-        _await_gateway(base, gateway, stop)
         if not stop.is_set():
+            gateway = _start_gateway(options, port, address, folder)
+            base = f"http://{_reachable(options.host)}:{port}"
+            _await_gateway(base, gateway, stop)
+        if gateway and not stop.is_set():
             _announce(base, address, embedded)
             _watch(gateway, embedded, stop)
         return 0
@@ -99,9 +100,13 @@ def _serve(options: argparse.Namespace, folder: Path, stop: threading.Event) -> 
 
 
 def _check_open(options: argparse.Namespace) -> None:
-    """What the gateway itself refuses, said before Triton starts."""
+    """What the gateway itself refuses, said before Triton starts; and Triton, which knows no keys, is for this machine."""
     if options.insecure_open:
         os.environ["VULTUS_INSECURE_OPEN"] = "true"
+    elif not options.triton and not only_here(options.triton_host):
+        raise Failure(
+            f"Triton needs no key, and {options.triton_host} can be reached by others: leave out --triton-host, or give --insecure-open."
+        )
     problem = refusal([options.host], Settings())
     if problem:
         raise Failure(f"{problem[:-1]}, or give --insecure-open.")
@@ -192,7 +197,7 @@ def _watch(gateway: subprocess.Popen[bytes], embedded: EmbeddedTriton | None, st
         pause = min(2 * pause, LONGEST_PAUSE_S)
         if not stop.is_set():
             try:
-                embedded.start(TRITON_START_S)
+                embedded.start(TRITON_START_S, stop)
                 _say("Triton is ready again")
             except DidNotStart as problem:
                 _say(str(problem))

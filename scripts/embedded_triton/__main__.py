@@ -1,6 +1,6 @@
 """Runs a command in which `tritonserver` is the embedded one: `python -m scripts.embedded_triton docker/triton/start OPTION...`.
 
-The command gets `--backend-directory` and the sizes of pools as its last options. It replaces this process, so that
+The command gets `--backend-directory` and the names and sizes of pools as its last options. It replaces this process, so that
 signals reach Triton itself.
 The backends are laid out in the folder VULTUS_TRITON_LAYOUT, once; without it in a new temporary folder.
 """
@@ -27,6 +27,7 @@ def main(command: list[str]) -> int:
         sys.stderr.write(f"{problem}\n")
         return 1
     path = os.pathsep.join([layout.environment["PATH"], str(layout.binary.parent)])
+    pools.sweep()
     arguments = [*command, f"--backend-directory={layout.backends}", *pools.options()]
     return os.execvpe(command[0], arguments, {**layout.environment, "PATH": path})  # noqa: S606
 

@@ -1,4 +1,4 @@
-"""Sizes of the shared memory in which Triton and a model's process pass tensors to each other: one pool an instance.
+"""Names and sizes of the shared memory in which Triton and a model's process pass tensors to each other: one pool an instance.
 
 A pool that is too small is made larger and mapped once more, and Triton 2.51 keeps all older mappings, so what is resident counts several
 times, in both processes: by steps of 1 MB, its default, pictures of 1 to 36 MB left `face_prepare` with five mappings. So pools start large
@@ -9,20 +9,43 @@ of the next are there). What a pool has is taken from /dev/shm at once: 370 MB i
 from __future__ import annotations
 
 import os
+import re
+import socket
+import zlib
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  where Triton puts its pools
 FIRST_BYTES, STEP_BYTES = 2**23, 3 * 2**24
-# Less than this is free (an engine gives a container 64 MB by default): Triton's own sizes, 1 MB both.
+# So much has to be free for that (an engine gives a container 64 MB by default).
 LEAST_BYTES = 3 * 2**29
 
 
 def options() -> list[str]:
-    """Arguments for tritonserver. The backend of our name takes its sizes from `python`."""
-    if _free_bytes() < LEAST_BYTES:
-        return []
-    sizes = {"default": FIRST_BYTES, "growth": STEP_BYTES}
-    return [f"--backend-config=python,shm-{name}-byte-size={size}" for name, size in sizes.items()]
+    """Arguments for a tritonserver that this process starts or becomes; the backend of our name takes its sizes from `python`."""
+    found = [f"--backend-config={backend},shm-region-prefix-name={_prefix(os.getpid())}" for backend in ("python", "onnxruntime")]
+    if _free_bytes() >= LEAST_BYTES:  # else Triton's own sizes, 1 MB both
+        sizes = {"default": FIRST_BYTES, "growth": STEP_BYTES}
+        found += [f"--backend-config=python,shm-{name}-byte-size={size}" for name, size in sizes.items()]
+    return found
+
+
+def sweep() -> None:
+    """Remove what was left by servers of this process and of dead ones: a killed server, or a container that was started again."""
+    if not SHARED_MEMORY.is_dir():
+        return
+    for pool in SHARED_MEMORY.glob(f"{_machine()}*"):
+        pid = re.match(r"\d+", pool.name.removeprefix(_machine()))
+        if pid and (int(pid[0]) == os.getpid() or not Path(f"/proc/{pid[0]}").exists()):
+            pool.unlink(missing_ok=True)
+
+
+def _prefix(pid: int) -> str:
+    return f"{_machine()}{pid}_"
+
+
+def _machine() -> str:
+    """Containers that share the volume have other names: one must not take another's processes for dead."""
+    return f"vultus_{zlib.crc32(socket.gethostname().encode()):08x}_"
 
 
 def _free_bytes() -> int:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from scripts.embedded_triton import pools
 from scripts.embedded_triton.layout import Layout
-from scripts.embedded_triton.pools import SHARED_MEMORY
 
 FAILED_MODEL = re.compile(r"failed to load '([^']+)' version \d+: (.*)")
 ERROR_LINE = re.compile(r"^(?:\[?E|error)[^\]]*\]?\s*(.*)", re.IGNORECASE)
@@ -64,15 +63,17 @@ class EmbeddedTriton:
     def __init__(self, layout: Layout, repository: Path, ports: Ports, arguments: tuple[str, ...] = (), verbose: bool = False) -> None:
         self._layout, self._repository, self.ports = layout, repository, ports
         self._arguments, self._verbose = arguments, verbose
-        self._region = f"vultus{os.getpid()}_"
         self._process: subprocess.Popen[str] | None = None
         self._tail: collections.deque[str] = collections.deque(maxlen=400)
 
-    def start(self, timeout_s: float) -> None:
-        """Start and wait until every model is ready, again when it crashes meanwhile, STARTS times in all. Raises DidNotStart."""
+    def start(self, timeout_s: float, stop: threading.Event) -> None:
+        """Start and wait until every model is ready or `stop` is set, again when it crashes meanwhile, STARTS times in all.
+
+        Raises DidNotStart.
+        """
         for left in reversed(range(STARTS)):
             try:
-                self._start(timeout_s)
+                self._start(timeout_s, stop)
             except Crashed as problem:
                 sys.stderr.write(f"vultus: {problem}{' Starting it again.' if left else ''}\n")
                 sys.stderr.writelines(f"triton: {line}\n" for line in list(self._tail)[-CRASH_LINES:])
@@ -81,8 +82,8 @@ class EmbeddedTriton:
             else:
                 return
 
-    def _start(self, timeout_s: float) -> None:
-        self._sweep()
+    def _start(self, timeout_s: float, stop: threading.Event) -> None:
+        pools.sweep()
         self._tail.clear()
         self._process = subprocess.Popen(
             self._command(),
@@ -96,7 +97,7 @@ class EmbeddedTriton:
         )
         threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
         deadline = time.monotonic() + timeout_s
-        while not self._is_ready():
+        while not stop.is_set() and not self._is_ready():
             if self._process.poll() is not None:
                 time.sleep(0.2)  # let the reader finish
                 signalled = crash(self._process.returncode)
@@ -107,7 +108,7 @@ class EmbeddedTriton:
             if time.monotonic() > deadline:
                 self.stop(0)
                 raise DidNotStart(f"Triton was not ready after {timeout_s:.0f} s.")
-            time.sleep(0.05)
+            stop.wait(0.05)
 
     @property
     def running(self) -> bool:
@@ -126,7 +127,7 @@ class EmbeddedTriton:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
-        self._sweep()
+        pools.sweep()
 
     def _command(self) -> list[str]:
         ports = self.ports
@@ -145,8 +146,6 @@ class EmbeddedTriton:
             "--model-control-mode=none",
             "--disable-auto-complete-config",
             "--allow-gpu-metrics=true",
-            f"--backend-config=python,shm-region-prefix-name={self._region}",
-            f"--backend-config=onnxruntime,shm-region-prefix-name={self._region}",
             *pools.options(),
             *self._arguments,
         ]
@@ -177,8 +176,3 @@ class EmbeddedTriton:
         lines = list(self._tail)
         errors = [found[1] for line in lines if (found := ERROR_LINE.match(line)) and found[1]]
         return f"Triton ended at start: {errors[-1] if errors else (lines[-1] if lines else 'no output')}"
-
-    def _sweep(self) -> None:
-        if SHARED_MEMORY.is_dir():
-            for region in SHARED_MEMORY.glob(f"{self._region}*"):
-                region.unlink(missing_ok=True)

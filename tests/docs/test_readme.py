@@ -94,7 +94,7 @@ def test_every_setting_is_in_the_readme() -> None:
 def test_every_option_of_serve_is_in_the_readme() -> None:
     options = {option for action in _parser()._actions for option in action.option_strings if option.startswith("--")}
     undocumented = {option for option in options if f"`{option}" not in README}
-    assert undocumented <= {"--help", "--verbose", "--model-repository", "--triton-host"}
+    assert undocumented <= {"--help", "--verbose", "--model-repository"}
 
 
 def test_paths_in_the_readme_exist() -> None:

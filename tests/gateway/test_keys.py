@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import socket
 import sqlite3
 import time
 from contextlib import closing
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from gateway import gunicorn_config
+from gateway import admission, gunicorn_config
 from gateway.admission import Admission, Credentials
 from gateway.command import main
 from gateway.errors import AccountSuspended, KeyInvalid, QuotaExceeded, RateLimited, UpstreamUnavailable
@@ -62,6 +63,23 @@ def test_secrets_are_not_stored(url: str, tmp_path: Path) -> None:
     secret = store.create("arsa", "x").secret
     store._engine.dispose()
     assert all(secret.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["nobody there", "silent"])
+def test_a_lost_redis_is_no_defect_of_ours(url: str, answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys without a rate go on."""
+    monkeypatch.setitem(admission.REDIS_TIMEOUTS, "socket_timeout", 0.2)
+    store = KeyStore(url)
+    limited, free = store.create("vultus", "limited", rate_per_s=5), store.create("vultus", "free")
+    with socket.socket() as redis:
+        redis.bind(("127.0.0.1", 0))
+        if answers:
+            redis.listen()  # connections are made, and nothing is ever said
+        asked = Admission(store, True, f"redis://127.0.0.1:{redis.getsockname()[1]}")
+        with pytest.raises(UpstreamUnavailable, match="rates") as refused:
+            asked.check("vultus", Credentials(limited.secret))
+        assert refused.value.retry_after_s
+        assert asked.check("vultus", Credentials(free.secret))
 
 
 def test_finding(url: str) -> None:

@@ -125,6 +125,11 @@ def test_others_are_not_served_without_keys(tmp_path: Path) -> None:
     assert "--insecure-open" in said
 
 
+def test_triton_is_not_opened_to_others_by_accident() -> None:
+    said = failure("--triton-host=0.0.0.0", *FREE_PORTS, environment={"VULTUS_REQUIRE_KEYS": "true"})
+    assert "--insecure-open" in said
+
+
 def test_a_triton_that_is_not_there_is_said() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

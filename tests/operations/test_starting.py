@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from scripts.embedded_triton import pools
 from scripts.embedded_triton.layout import Layout
 from scripts.embedded_triton.server import STARTS, Crashed, DidNotStart, EmbeddedTriton, Ports, crash
 
@@ -22,6 +26,8 @@ act = plan[min(len(starts.read_text().splitlines()), len(plan)) - 1]
 print("loading models", flush=True)
 if act.startswith("SIG"):
     os.kill(os.getpid(), getattr(signal, act))
+if act == "wait":
+    signal.pause()
 if act == "refuse":
     print("error: failed to load 'face_detector' version 1: it is damaged", flush=True)
     sys.exit(1)
@@ -51,7 +57,7 @@ class Fake:
 
     @property
     def starts(self) -> int:
-        return len(self._starts.read_text().splitlines())
+        return len(self._starts.read_text().splitlines()) if self._starts.exists() else 0
 
 
 def free_port() -> int:
@@ -64,7 +70,7 @@ def free_port() -> int:
 def test_a_crash_at_start_is_tried_again(tmp_path: Path, number: str, capsys: pytest.CaptureFixture[str]) -> None:
     fake = Fake(tmp_path, f"{number} {number} serve")
     try:
-        fake.triton.start(20)
+        fake.triton.start(20, threading.Event())
         assert fake.triton.running
         assert fake.starts == 3
     finally:
@@ -77,7 +83,7 @@ def test_a_crash_at_start_is_tried_again(tmp_path: Path, number: str, capsys: py
 def test_no_more_than_so_often(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fake = Fake(tmp_path, "SIGSEGV")
     with pytest.raises(Crashed, match="SIGSEGV"):
-        fake.triton.start(20)
+        fake.triton.start(20, threading.Event())
     assert fake.starts == STARTS
     assert not fake.triton.running
     assert capsys.readouterr().err.count("Starting it again.") == STARTS - 1
@@ -86,7 +92,7 @@ def test_no_more_than_so_often(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_an_error_is_not_tried_again(tmp_path: Path) -> None:
     fake = Fake(tmp_path, "refuse serve")
     with pytest.raises(DidNotStart, match="Model face_detector does not load: it is damaged") as failed:
-        fake.triton.start(20)
+        fake.triton.start(20, threading.Event())
     assert not isinstance(failed.value, Crashed)
     assert fake.starts == 1
 
@@ -95,9 +101,40 @@ def test_an_error_is_not_tried_again(tmp_path: Path) -> None:
 def test_an_end_from_outside_is_no_crash(tmp_path: Path, number: str) -> None:
     fake = Fake(tmp_path, f"{number} serve")
     with pytest.raises(DidNotStart) as failed:
-        fake.triton.start(20)
+        fake.triton.start(20, threading.Event())
     assert not isinstance(failed.value, Crashed)
     assert fake.starts == 1
+
+
+def test_who_stops_need_not_wait_for_the_start(tmp_path: Path) -> None:
+    fake, stop = Fake(tmp_path, "wait"), threading.Event()
+    with ThreadPoolExecutor(1) as other:
+        start = other.submit(fake.triton.start, 600, stop)
+        while not fake.triton.running or not fake.starts:
+            assert not start.done()
+        stop.set()
+        start.result(60)
+    assert fake.triton.running
+    fake.triton.stop(5)
+    assert not fake.triton.running
+
+
+def test_what_dead_servers_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what others hold: this machine's living processes, other machines, the gateway, other programs."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    monkeypatch.setattr(pools, "SHARED_MEMORY", tmp_path)
+    prefix = pools.options()[0].rpartition("=")[2]
+    assert prefix.endswith(f"_{os.getpid()}_")
+    machine = prefix.removesuffix(f"{os.getpid()}_")
+    gone = {f"{prefix}abc", f"{machine}{child}_abc"}
+    kept = {f"{machine}{os.getppid()}_abc", f"vultus_01234567_{child}_abc", "vultus-01234567-1-1-abc", "other", f"{machine}x"}
+    for name in gone | kept:
+        (tmp_path / name).touch()
+    pools.sweep()
+    assert {file.name for file in tmp_path.iterdir()} == kept
 
 
 @pytest.mark.parametrize(("status", "name"), [(None, ""), (0, ""), (1, ""), (-9, ""), (-15, ""), (-11, "SIGSEGV"), (-6, "SIGABRT")])

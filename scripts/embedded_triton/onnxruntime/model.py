@@ -7,8 +7,8 @@ faces wait for them together and run as a batch, and nothing waits when it need 
 
 ONNX Runtime keeps what the largest run so far needed. On the CPU, where rows one by one take no longer than together, a batch is
 therefore run in slices of at most RUN_BYTES of input (one picture, a dozen faces), and no plan of the memory is kept for each size of
-batch. 40 batches of 1 to 6 pictures took the detector from 70 to 274 MB at 14.1 ms of processor time a picture in one run each, in slices
-to 98 MB at 12.9 ms. Giving memory back after each run, or not keeping any, made it 26 to 39 % slower.
+batch: otherwise the detector soon holds several times the memory, and is no faster. Giving memory back after each run, or not keeping any,
+made it slower by a quarter and more.
 
 Environment (set by scripts/serve): VULTUS_DEVICE = auto | cpu | gpu; VULTUS_ORT_THREADS = threads per model, over the config's.
 """
@@ -38,7 +38,7 @@ class TritonPythonModel:
         options = ort.SessionOptions()
         options.intra_op_num_threads = int(os.environ.get("VULTUS_ORT_THREADS") or parameters.get("intra_op_thread_count", 1))
         options.inter_op_num_threads = 1
-        # A waiting thread of one model would keep a core from the others: measured in docs/pages/benchmark.
+        # A waiting thread of one model would keep a core from the others.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.enable_mem_pattern = False
         options.log_severity_level = 3
