@@ -68,7 +68,7 @@ class Bench:
         self._pipeline = DirectPipeline(threads=cores)
 
     def side_by_side(self, case: Case, clients: int) -> list[dict[str, Any]]:
-        """The plain loop, Triton both ways and /v1 with `clients`, and /v1 with one client, interleaved."""
+        """The plain loop, Triton both ways and /v1 with `clients`, and Triton and /v1 with one client, interleaved."""
         path, body, kind = routes(case)["v1"]
         with ExitStack() as stack:
             shared = stack.enter_context(over_shared_memory(self._server.grpc, case))
@@ -77,6 +77,7 @@ class Bench:
                 DIRECT: (over_grpc(self._server.grpc, case), clients),
                 SHARED: (shared, clients),
                 REST: (over_http(self._server.base, path, body, kind), clients),
+                f"{SHARED} alone": (shared, 1),
                 f"{REST} alone": (over_http(self._server.base, path, body, kind), 1),
             }
             series = {name: Series(name.removesuffix(" alone"), case.name, case.faces, count) for name, (_, count) in makers.items()}

@@ -94,8 +94,8 @@ def _ratios(case: str, results: dict[str, Any]) -> str:
         for row in rows
         if row["clients"] > 1
     ]
-    alone = [row for row in rows if row["target"] == "REST /v1" and row["clients"] == 1]
-    lines += [f"REST p50 with one client: plain loop {row['p50_ms'] - loop['p50_ms']:+.1f} ms" for row in alone]
+    alone = [row for row in rows[1:] if row["clients"] == 1]
+    lines += [f"p50 of {row['target']} with one client: plain loop {row['p50_ms'] - loop['p50_ms']:+.1f} ms" for row in alone]
     return "; ".join(lines) + "."
 
 
