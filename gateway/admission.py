@@ -40,7 +40,7 @@ class Admission:
 
     def __init__(self, store: KeyStore, require_keys: bool | None, rate_storage_url: str) -> None:
         self._store, self._require = store, require_keys
-        timeouts = REDIS_TIMEOUTS if rate_storage_url.startswith(("redis", "rediss", "unix")) else {}
+        timeouts = REDIS_TIMEOUTS if rate_storage_url.startswith("redis") else {}
         self._storage = storage_from_string(rate_storage_url, wrap_exceptions=True, **timeouts)
         self._limiter = MovingWindowRateLimiter(self._storage)
         self._latest_s, self._lock = 0.0, threading.Lock()

@@ -198,7 +198,8 @@ def _watch(gateway: subprocess.Popen[bytes], embedded: EmbeddedTriton | None, st
         if not stop.is_set():
             try:
                 embedded.start(TRITON_START_S, stop)
-                _say("Triton is ready again")
+                if not stop.is_set():
+                    _say("Triton is ready again")
             except DidNotStart as problem:
                 _say(str(problem))
             started = time.monotonic()

@@ -2,8 +2,8 @@
 
 By default each thread soon has an arena of its own (up to eight a processor), and pictures of changing sizes stay behind as holes in all
 of them: glibc takes a block of up to 32 MB from the heap as soon as one of that size has been freed once. Here everything from 8 MB, more
-than a picture has that models see, goes back to the system when it is freed, and the end of the heap when 8 MB of it are free. From 1 MB on
-it would cost 22 % of the images a second and 19 ms of latency (1280x720, 16 clients and one, three rounds in turns).
+than 1920x1080 pixels, goes back to the system when it is freed, and the end of the heap when 8 MB of it are free. What it would cost from
+1 MB on is among the levers of scripts/benchmark.py.
 """
 
 from __future__ import annotations

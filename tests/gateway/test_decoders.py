@@ -180,7 +180,7 @@ def test_decoders_that_cannot_be_started_are_started_later(
 def test_no_decoder_outlives_the_gateway() -> None:
     program = """
 import multiprocessing, time
-from gateway.decoders import KEPT_BUFFERS, KEPT_BYTES, Decoders, _Buffer, _Buffers
+from gateway.decoders import Decoders
 from gateway.settings import Settings
 if __name__ == "__main__":
     decoders = Decoders(Settings(decode_processes=2))
