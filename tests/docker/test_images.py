@@ -212,10 +212,11 @@ def test_nobody_changes_a_running_triton(running_triton: Running, triton_ports: 
     ):
         with pytest.raises(InferenceServerException, match="restricted"):
             forbidden()  # type: ignore[no-untyped-call]
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"http://127.0.0.1:{triton_ports['http']}/v2/logging")
-    assert refused.value.code == 403
-    refused.value.close()
+    for path, body in (("logging", None), ("systemsharedmemory/status", None), ("models/face_analysis/infer", b"{}")):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{triton_ports['http']}/v2/{path}", body)
+        assert refused.value.code == 403, path
+        refused.value.close()
     client.close()
 
 
