@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ def growth(samples: Sequence[Sample], warm_up_s: float) -> dict[str, float]:
     return figures
 
 
-def summary(series: Series, events: Sequence[Event], seconds: float, warm_up_s: float) -> dict[str, Any]:
+def summary(series: Series, at_rest: Series, events: Sequence[Event], seconds: float, warm_up_s: float) -> dict[str, Any]:
     """Everything, as it goes into results.json."""
     counts = Counter(event.verdict for event in events)
     took = [event.took_s * 1e3 for event in events if event.verdict is Verdict.RIGHT]
@@ -61,11 +62,22 @@ def summary(series: Series, events: Sequence[Event], seconds: float, warm_up_s: 
         "requests_per_s": round(counts[Verdict.RIGHT] / seconds, 2),
         "latency_ms": {f"p{p}": round(float(np.percentile(took, p)), 1) for p in (50, 95, 99)} if took else {},
         "all": growth(totals(series), warm_up_s),
+        "at_rest": growth(totals(at_rest), warm_up_s),
         "processes": {name: growth(samples, warm_up_s) for name, samples in sorted(series.items())},
+        "processes_at_rest": {name: growth(samples, warm_up_s) for name, samples in sorted(at_rest.items())},
     }
 
 
-def plot(series: Series, warm_up_s: float, path: Path) -> None:
+def table(series: Series, at_rest: Series, path: Path) -> None:
+    """Every sample of every process as CSV."""
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["when", "process", *Sample.__slots__])
+        for when, samples in (("load", series), ("rest", at_rest)):
+            rows.writerows([when, name, *(getattr(s, field) for field in Sample.__slots__)] for name in samples for s in samples[name])
+
+
+def plot(series: Series, at_rest: Series, warm_up_s: float, path: Path) -> None:
     """Resident memory of every process that holds at least 1 % of all, and the sum; descriptors below."""
     import matplotlib as mpl
 
@@ -79,6 +91,8 @@ def plot(series: Series, warm_up_s: float, path: Path) -> None:
             above.plot([s.time_s / S_PER_MIN for s in samples], [s.rss_mb for s in samples], label=name)
     above.plot([s.time_s / S_PER_MIN for s in together], [s.rss_mb for s in together], "k", label="all")
     above.plot([s.time_s / S_PER_MIN for s in together], [s.pss_mb for s in together], "k:", label="all, shared pages once")
+    resting = totals(at_rest)
+    above.plot([s.time_s / S_PER_MIN for s in resting], [s.rss_mb for s in resting], "r.", label="all, at rest")
     above.set(ylabel="resident MB", ylim=(0, None))
     above.legend(fontsize=6, ncols=3)
     below.plot([s.time_s / S_PER_MIN for s in together], [s.fds for s in together], "k")

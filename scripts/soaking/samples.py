@@ -33,11 +33,14 @@ class Sampler:
     root: psutil.Process
     every_s: float
     series: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    at_rest: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    _started_s: float = 0.0
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start sampling in the background."""
+        self._started_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -47,16 +50,20 @@ class Sampler:
         if self._thread:
             self._thread.join()
 
+    def rest(self) -> None:
+        """Take a sample of every process now, while no request is under way."""
+        self._take(self.at_rest)
+
     def _run(self) -> None:
-        started = time.monotonic()
         while not self._stop.is_set():
-            now = time.monotonic() - started
-            for process in [self.root, *self.root.children(recursive=True)]:
-                try:
-                    self.series[f"{role(process)} {process.pid}"].append(take(process, now))
-                except (psutil.Error, OSError, KeyError):
-                    continue  # it has just ended
+            self._take(self.series)
             self._stop.wait(self.every_s)
+
+    def _take(self, series: dict[str, list[Sample]]) -> None:
+        now = time.monotonic() - self._started_s
+        for process in [self.root, *self.root.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error, OSError, KeyError):  # it may just have ended
+                series[f"{role(process)} {process.pid}"].append(take(process, now))
 
 
 def take(process: psutil.Process, now: float) -> Sample:
@@ -87,7 +94,7 @@ def role(process: psutil.Process) -> str:
 
 def _role(line: str, parent: str) -> str:
     if "triton_python_backend_stub" in line:
-        named = re.search(r"/(\w+)/\d+/model\.onnx", line)
+        named = re.search(r"/(\w+)/\d+/model(?:\.int8)?\.onnx", line)
         return f"model {named[1] if named else '?'}"
     if "tritonserver" in line:
         return "triton"

@@ -6,8 +6,8 @@ import http.client
 import random
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -42,6 +42,9 @@ class Load:
     right: dict[str, Answer] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
+    _calm: threading.Condition = field(default_factory=threading.Condition)
+    _busy: int = 0
+    _resting: bool = False
 
     def learn(self) -> None:
         """Ask everything once, alone: these are the right answers. Raises RuntimeError when one is a server error."""
@@ -64,10 +67,34 @@ class Load:
         for thread in self._threads:
             thread.join()
 
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Inside, no request is under way: every client has its answer and waits."""
+        with self._calm:
+            self._resting = True
+            self._calm.wait_for(lambda: not self._busy)
+        try:
+            yield
+        finally:
+            with self._calm:
+                self._resting = False
+                self._calm.notify_all()
+
+    def _count(self, change: int) -> None:
+        with self._calm:
+            if change > 0:
+                self._calm.wait_for(lambda: not self._resting)
+            self._busy += change
+            self._calm.notify_all()
+
     def _work(self, chance: random.Random) -> None:
         while not self._stop.is_set():
-            event = self._one(chance.choice(self.questions))
-            self.events.append(event)
+            self._count(1)
+            try:
+                event = self._one(chance.choice(self.questions))
+                self.events.append(event)
+            finally:
+                self._count(-1)
             if event.verdict is not Verdict.RIGHT:
                 self._stop.wait(RETRY_PAUSE_S)
 

@@ -24,6 +24,8 @@ def test_soak(served: Served, tmp_path: Path) -> None:
     assert results["verdicts"]["wrong"] == results["verdicts"]["lost"] == 0
     assert {name.rsplit(" ", 1)[0] for name in results["processes"]} >= ROLES
     assert results["all"]["rss_mb_last"] > 500
+    assert results["at_rest"]["rss_mb_last"] > 500
+    assert {row.split(",")[0] for row in (tmp_path / "samples.csv").read_text().splitlines()} == {"when", "load", "rest"}
     assert (tmp_path / "soak.png").stat().st_size > 10_000
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -83,6 +84,20 @@ def test_closed_connections_are_counted_and_tried_once_more(times: int, retry: b
         load = Load(base, [question], 1, 5.0, retry=retry, right={"a": Answer(200, {"faces": []})})
         event = load._one(question)
     assert (event.verdict, event.closed) == (verdict, closed)
+
+
+def test_nothing_is_under_way_while_the_load_rests() -> None:
+    with hanging_up(0) as base:
+        load = Load(base, [Question("a", "/", b"x", {})], 3, 5.0, right={"a": Answer(200, {"faces": []})})
+        load.start()
+        with load.resting():
+            before = len(load.events)
+            time.sleep(0.2)
+            assert len(load.events) == before
+        time.sleep(0.3)
+        load.stop()
+    assert len(load.events) > before
+    assert {event.verdict for event in load.events} == {"right"}
 
 
 def test_the_slope_ignores_single_peaks() -> None:
