@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from scripts.evaluation.statistics import balanced
 from scripts.train import face_crops, mask_crops, mesh_labels
 from scripts.train.attribute_net import Trunk, View, look
-from scripts.train.attribute_training import Recipe, held_out, train
-from scripts.train.command import common_arguments, sources_from
+from scripts.train.attribute_training import held_out, recipe_from, started_from, train
+from scripts.train.command import common_arguments, sources_from, training_arguments
 from scripts.train.crop_batches import Crops, Jitter, Views, plain
 from scripts.train.export import export
-from scripts.train.worn import draw_mask, draw_sunglasses
+from scripts.train.worn import cut_off, draw_mask, draw_sunglasses
 
 VIEW = View(size=80)  # the whole crop: hats are above the face
 GLASSES, MASKS, HATS = ("none", "regular", "sun"), mask_crops.CLASSES, ("none", "hat")
@@ -76,6 +76,8 @@ class Dressed(Views):
         crop, target, rng = self._crops.raw(item)
         if item >= self._bare_from and rng.random() < 0.45:
             crop, target = dress(crop, target, rng)
+        if rng.random() < 0.2:
+            crop = cut_off(crop, rng, hatted=target[HAT + 1] > 0.5)
         return self._crops.finish(crop, target, rng)
 
 
@@ -131,9 +133,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--samples-per-epoch", type=int, default=12_000)
-    parser.add_argument("--export-only", action="store_true")
+    training_arguments(parser, 8, 12_000)
     options = parser.parse_args()
     sources = sources_from(options)
     masks = mask_crops.load(sources)
@@ -158,7 +158,7 @@ def main() -> None:
     )
     index = np.concatenate([np.stack([np.full_like(rows, which), rows], 1) for which, rows, *_ in parts])
     weights = np.concatenate([share * weight / weight.sum() for *_, share, weight in parts])
-    recipe = Recipe("accessories", 0 if options.export_only else options.epochs, options.samples_per_epoch)
+    recipe = recipe_from(options, "accessories")
     base = Crops([masks.crops, celeba.crops, lfw.crops, utk.crops], index, np.concatenate([p[2] for p in parts]), Jitter(VIEW), recipe.seed)
     valid_masks = np.nonzero(aside_masks)[0]
     valid_celeba = np.nonzero((celeba.column("split") == "train") & celeba.found & aside_celeba)[0]
@@ -183,7 +183,16 @@ def main() -> None:
         }
 
     net = train(
-        recipe, Accessories(), VIEW, Dressed(base, len(mask_rows)), weights, loss, validate, options.output, options.device, options.workers
+        recipe,
+        started_from(Accessories(), options.initial),
+        VIEW,
+        Dressed(base, len(mask_rows)),
+        weights,
+        loss,
+        validate,
+        options.output,
+        options.device,
+        options.workers,
     )
 
     example = plain(celeba.crops, valid_celeba[:2]).numpy()

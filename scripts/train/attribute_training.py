@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 import zlib
@@ -95,6 +96,12 @@ def train(
             log.write(json.dumps(metrics) + "\n")
         torch.save({**{key: part.state_dict() for key, part in parts.items()}, "epoch": epoch + 1}, checkpoint)
     return average.model
+
+
+def recipe_from(options: argparse.Namespace, name: str, **other: Any) -> Recipe:
+    """The recipe that `training_arguments` describe."""
+    epochs = 0 if options.export_only else options.epochs
+    return Recipe(name, epochs, options.samples_per_epoch, learning_rate=options.learning_rate, **other)
 
 
 def started_from(model: nn.Module, checkpoint: Path | None) -> nn.Module:

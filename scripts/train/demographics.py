@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scripts.train.attribute_net import Trunk, View, look
-from scripts.train.attribute_training import Recipe, held_out, started_from, train
-from scripts.train.command import common_arguments, sources_from
+from scripts.train.attribute_training import held_out, recipe_from, started_from, train
+from scripts.train.command import common_arguments, sources_from, training_arguments
 from scripts.train.crop_batches import Crops, Jitter, plain
 from scripts.train.export import export
 from scripts.train.face_crops import AGE, MALE, CropSet, load
@@ -170,10 +169,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--epochs", type=int, default=14)
-    parser.add_argument("--samples-per-epoch", type=int, default=20_000)
-    parser.add_argument("--initial", type=Path, help="checkpoint of an earlier training to start from")
-    parser.add_argument("--export-only", action="store_true")
+    training_arguments(parser, 14, 20_000)
     options = parser.parse_args()
     sources = sources_from(options)
     sets = [load(sources, name) for name in SETS]
@@ -187,7 +183,7 @@ def main() -> None:
     together = np.concatenate(targets)
     together[:, FEATURE_ROW] = np.arange(len(together))
     bank = np.concatenate([features(sources, name)[chosen] for name, chosen in zip(SETS, rows, strict=True)])
-    recipe = Recipe("demographics", 0 if options.export_only else options.epochs, options.samples_per_epoch)
+    recipe = recipe_from(options, "demographics")
     crops = Crops([data.crops for data in sets], index, together, Jitter(VIEW), recipe.seed)
     validate = validator(utk, np.nonzero((utk.column("split") == "train") & utk.found & aside)[0], options.device)
     net = train(

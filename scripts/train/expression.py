@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scripts.train.attribute_net import Trunk, View, look
-from scripts.train.attribute_training import Recipe, held_out, started_from, train
-from scripts.train.command import common_arguments, sources_from
+from scripts.train.attribute_training import held_out, recipe_from, started_from, train
+from scripts.train.command import common_arguments, sources_from, training_arguments
 from scripts.train.crop_batches import Crops, Jitter, plain
 from scripts.train.export import export
 from scripts.train.face_crops import EMOTIONS, HUMAN_EMOTIONS, CropSet, load
@@ -37,14 +36,16 @@ class Expression(nn.Module):
 
 
 class Served(nn.Module):
-    """FACE_CROPS UINT8 [B,160,160,3] -> EMOTION [B,7] probabilities (LABELS)."""
+    """FACE_CROPS UINT8 [B,160,160,3] -> EMOTION [B,7] probabilities (LABELS): the mean over the crop and its mirror image."""
 
     def __init__(self, net: Expression) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, crops: Tensor) -> Tensor:
-        return self.net(look(crops, VIEW)).softmax(1)  # type: ignore[no-any-return]
+        seen = look(crops, VIEW)
+        both: Tensor = self.net(torch.cat([seen, seen.flip(3)])).softmax(1)
+        return both.reshape(2, -1, len(LABELS)).mean(0)
 
 
 def loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -82,10 +83,8 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--samples-per-epoch", type=int, default=20_000)
-    parser.add_argument("--initial", type=Path, help="checkpoint of an earlier training to start from")
-    parser.add_argument("--export-only", action="store_true")
+    training_arguments(parser, 12, 20_000)
+    parser.add_argument("--strength", type=float, default=0.9, help="of the augmentation (default %(default)s)")
     options = parser.parse_args()
     sources = sources_from(options)
     fer, lfw, utk = (load(sources, name) for name in ("fer2013", "lfw", "utkface"))
@@ -97,8 +96,10 @@ def main() -> None:
         parts.append((which, rows, soft[rows], share))
     index = np.concatenate([np.stack([np.full_like(rows, which), rows], 1) for which, rows, _, _ in parts])
     weights = np.concatenate([share * balanced(targets) for _, _, targets, share in parts])
-    recipe = Recipe("expression", 0 if options.export_only else options.epochs, options.samples_per_epoch, batch=96)
-    crops = Crops([fer.crops, lfw.crops, utk.crops], index, np.concatenate([t for _, _, t, _ in parts]), Jitter(VIEW, 0.9), recipe.seed)
+    recipe = recipe_from(options, "expression", batch=96)
+    crops = Crops(
+        [fer.crops, lfw.crops, utk.crops], index, np.concatenate([t for _, _, t, _ in parts]), Jitter(VIEW, options.strength), recipe.seed
+    )
     valid = np.nonzero(fer.column("split") == "valid")[0]
     truth = np.array([LABELS.index(label) for label in fer.column("label")[valid]])
 

@@ -28,6 +28,11 @@ _CONTOUR = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 
 _CONTOUR_POINTS = 9
 # Points of ours that a 68-point annotation (Multi-PIE order, as YTF's) has too: ours -> its index.
 MULTI_PIE = {24: 36, 25: 39, 40: 42, 41: 45, 57: 30, 62: 48, 63: 54, 80: 60, 81: 64}
+# Our points that lie on outlines which such an annotation draws: both eyes, tip of the nose, lips. The same parts out of the 68.
+DRAWN = np.r_[24:56, 57, 62:96]
+_DRAWN_EYES = (((36,), (37, 38), (41, 40), (39,), 7), ((42,), (43, 44), (47, 46), (45,), 7))
+_DRAWN_LIPS = (((48,), (49, 50, 51, 52, 53), (59, 58, 57, 56, 55), (54,), 8), ((60,), (61, 62, 63), (67, 66, 65), (64,), 7))
+_DRAWN_TIP = 30
 
 
 def points105(mesh: Floats) -> Floats:
@@ -37,6 +42,14 @@ def points105(mesh: Floats) -> Floats:
         parts += _nose(mesh) if part is None else _part(mesh, *part)
     contour = np.stack([mesh[:, index] for index in _CONTOUR], 1)
     parts.append(_along(contour, np.linspace(0, 1, _CONTOUR_POINTS)))
+    return np.concatenate(parts, 1).astype(np.float32)
+
+
+def points_drawn(drawn: Floats) -> Floats:
+    """Annotated points [N,68,2] -> those of ours that DRAWN names [N,67,2]."""
+    parts: list[Floats] = []
+    for part in (*_DRAWN_EYES, None, *_DRAWN_LIPS):
+        parts += [drawn[:, _DRAWN_TIP][:, None]] if part is None else _part(drawn, *part)
     return np.concatenate(parts, 1).astype(np.float32)
 
 

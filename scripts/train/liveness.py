@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from scripts.evaluation.statistics import auc
 from scripts.graphs.geometry import CROP_SIDE_PX, WIDE_SIDE_PX
 from scripts.train.attribute_net import Trunk, View, look, normalise
-from scripts.train.attribute_training import Recipe, held_out, train
-from scripts.train.command import common_arguments, sources_from
+from scripts.train.attribute_training import held_out, recipe_from, started_from, train
+from scripts.train.command import common_arguments, sources_from, training_arguments
 from scripts.train.crop_batches import Views
 from scripts.train.export import export
 from scripts.train.liveness_crops import LivenessCrops, load
@@ -132,9 +132,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--samples-per-epoch", type=int, default=9_000)
-    parser.add_argument("--export-only", action="store_true")
+    training_arguments(parser, 6, 9_000)
     parser.add_argument("--without", help="leave this replay source out of training and measure on it; nothing is exported")
     options = parser.parse_args()
     data = load(sources_from(options))
@@ -144,7 +142,7 @@ def main() -> None:
     trust = np.array([TEACHER_SHARE[name] for name in family(data)])
     how_live = ((1 - trust) * data.live + trust * data.teacher).astype(np.float32)
     name = f"liveness-without-{options.without}" if options.without else "liveness"
-    recipe = Recipe(name, 0 if options.export_only else options.epochs, options.samples_per_epoch, weight_decay=0.05)
+    recipe = recipe_from(options, name, weight_decay=0.05)
 
     @torch.no_grad()
     def logits(model: nn.Module, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -169,7 +167,16 @@ def main() -> None:
 
     pairs = Pairs(data, rows, how_live[rows], recipe.seed)
     net = train(
-        recipe, Liveness(), VIEW, pairs, sampling_weights(data, rows), loss, validate, options.output, options.device, options.workers
+        recipe,
+        started_from(Liveness(), options.initial),
+        VIEW,
+        pairs,
+        sampling_weights(data, rows),
+        loss,
+        validate,
+        options.output,
+        options.device,
+        options.workers,
     )
     if options.without:
         return

@@ -1,4 +1,4 @@
-"""Things drawn onto an aligned crop, where the template says eyes, nose and mouth are: masks and sunglasses."""
+"""Things done to an aligned crop, where the template says eyes, nose and mouth are: masks and sunglasses drawn, the upper part cut off."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ EYE_LEFT, EYE_RIGHT, NOSE, MOUTH_LEFT, MOUTH_RIGHT = crop_template()
 CHIN_Y, CHEEKS_X = 142.0, (46.0, 114.0)
 # Where a mask's upper edge lies, px of the crop. Worn: on the nose's bridge. Wrongly: under the nostrils, or under the mouth.
 WORN_TOP, UNDER_NOSE_TOP, UNDER_MOUTH_TOP = (82.0, 97.0), (104.0, 112.0), (122.0, 130.0)
+# How many rows of a crop may lie outside its picture: of a bare head up to the forehead, of a hat only so many that it remains.
+BARE_CUT_PX, HATTED_CUT_PX = 46, 14
 
 
 def draw_mask(crop: Image, rng: np.random.Generator, wrongly: bool) -> Image:
@@ -69,3 +71,10 @@ def draw_sunglasses(crop: Image, rng: np.random.Generator) -> Image:
     shine = np.linspace(rng.uniform(0, 60), 0, CROP_SIDE_PX)[:, None, None] * (rng.random() < 0.5)
     alpha = lenses[..., None].astype(np.float32) / 255 * rng.uniform(0.82, 1)
     return (crop * (1 - alpha) + (tint + shine) * alpha).clip(0, 255).astype(np.uint8)
+
+
+def cut_off(crop: Image, rng: np.random.Generator, hatted: bool) -> Image:
+    """A crop from the upper rim of its picture, as of a tight portrait: the first rows lie outside, black or of one colour."""
+    cut = crop.copy()
+    cut[: rng.integers(1, HATTED_CUT_PX if hatted else BARE_CUT_PX)] = 0 if rng.random() < 0.7 else rng.integers(0, 256, 3)
+    return cut

@@ -18,6 +18,7 @@ import tritonclient.grpc as triton
 from numpy.typing import NDArray
 from PIL import Image
 
+from scripts.train.landmark_layout import mirror_order
 from tests.conftest import PICTURES, encode, overlap
 from tests.served import ROOT, Served
 
@@ -74,6 +75,31 @@ def test_hopper(served: Served, hopper: bytes) -> None:
     _, body = served.post(hopper)
     assert len(body["faces"]) == 1
     assert overlap(box(body["faces"][0]), HOPPER) >= 0.6
+
+
+@pytest.mark.parametrize("picture", ["astronaut", "hopper"])
+def test_points_lie_where_their_names_say(served: Served, picture: str, request: pytest.FixtureRequest) -> None:
+    (face,) = served.post(request.getfixturevalue(picture), "?attributes=landmarks,pupils")[1]["faces"]
+    points = np.array(face["landmarks"])
+    eyes = float(np.linalg.norm(points[41] - points[24]))  # the outer corners
+    for side, outline in (("left", points[24:40]), ("right", points[40:56])):
+        pupil = face["pupils"][side]
+        assert np.linalg.norm(outline.mean(0) - [pupil["x"], pupil["y"]]) < 0.1 * eyes
+        assert 0.03 * eyes < pupil["radius"] < 0.12 * eyes
+        assert (outline.min(0) < [pupil["x"], pupil["y"]]).all()
+        assert (outline.max(0) > [pupil["x"], pupil["y"]]).all()
+    brows, nose, mouth, chin = points[:24, 1].mean(), points[57, 1], points[62:96, 1].mean(), points[96:, 1].max()
+    assert brows < points[24:56, 1].mean() < nose < mouth < chin
+
+
+def test_a_mirrored_picture_has_mirrored_points(served: Served, astronaut_pixels: NDArray[np.uint8]) -> None:
+    plain, mirrored = (
+        served.post(encode(pixels), "?attributes=landmarks,pose")[1]["faces"][0] for pixels in (astronaut_pixels, astronaut_pixels[:, ::-1])
+    )
+    points, other = np.array(plain["landmarks"]), np.array(mirrored["landmarks"])[mirror_order()]
+    eyes = np.linalg.norm(points[41] - points[24])
+    assert np.linalg.norm(other * [-1, 1] + [511, 0] - points, axis=1).mean() < 0.06 * eyes
+    assert abs(plain["pose"]["yaw"] + mirrored["pose"]["yaw"]) < 6
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))

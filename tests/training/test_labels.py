@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from scripts.graphs.geometry import crop_template
 from scripts.train.defects import blur, cover, light, no_face, noise
-from scripts.train.landmark_layout import MULTI_PIE, POINTS, canonical, mirror_order, points105, pose_of
+from scripts.train.drawn_points import offsets
+from scripts.train.landmark_layout import DRAWN, MULTI_PIE, POINTS, canonical, mirror_order, points105, points_drawn, pose_of
 from scripts.train.liveness_crops import upright
 from scripts.train.mask_crops import annotated_masks
 from scripts.train.recapture import recapture
-from scripts.train.worn import draw_mask, draw_sunglasses
+from scripts.train.worn import BARE_CUT_PX, HATTED_CUT_PX, cut_off, draw_mask, draw_sunglasses
 
 Image = NDArray[np.uint8]
 
@@ -63,6 +64,45 @@ def test_outlines_are_divided_evenly() -> None:
         mesh[0, index] = [place**2, 0]  # unevenly set points on a straight line of length 64
     upper = points105(mesh)[0, 26:33]
     np.testing.assert_allclose(upper[:, 0], np.arange(1, 8) * 8, atol=1e-4)
+
+
+def annotated(seed: int = 4) -> NDArray[np.float32]:
+    """Two faces as an annotator of 68 points would leave them: no shape of a face, but points that are all apart."""
+    return np.random.default_rng(seed).uniform(0, 160, (2, 68, 2)).astype(np.float32)
+
+
+def test_annotated_outlines_come_in_our_order() -> None:
+    drawn = annotated()
+    ours = np.full((2, POINTS, 2), np.nan, np.float32)
+    ours[:, DRAWN] = points_drawn(drawn)
+    for mine, theirs in MULTI_PIE.items():
+        np.testing.assert_allclose(ours[:, mine], drawn[:, theirs])
+    assert np.isfinite(ours).all(2).sum() == 2 * len(DRAWN)
+
+
+def test_how_people_place_points_is_learned_without_what_moves_all_of_them() -> None:
+    drawn = annotated()
+    points = np.zeros((2, POINTS, 2), np.float32)
+    points[:, DRAWN] = points_drawn(drawn)
+    points[:, 24], points[:, 41] = (50, 80), (100, 80)  # outer corners: 50 px apart
+    lower = np.zeros((POINTS, 2), np.float32)
+    lower[62:64] = (0, 0.05)
+    lower[24], lower[41] = (-0.02, 0), (0.02, 0)
+    drawn[:, 36], drawn[:, 45] = (50, 80), (100, 80)
+    drawn[:, [48, 54]] += (0, 0.05 * 50)
+    drawn[:, 36] += (-0.02 * 50, 0)
+    drawn[:, 45] += (0.02 * 50, 0)
+    found = offsets(points, drawn + np.float32([1.5, 0]))
+    np.testing.assert_allclose(found[[24, 41, 57, 62, 63]], lower[[24, 41, 57, 62, 63]], atol=1e-5)
+    np.testing.assert_array_equal(found[:24], 0)
+
+
+@pytest.mark.parametrize("hatted", [True, False])
+def test_cut_off_crops_lose_their_upper_rows_only(hatted: bool) -> None:
+    before, deepest = crop(), HATTED_CUT_PX if hatted else BARE_CUT_PX
+    changed = [(cut_off(before, np.random.default_rng(i), hatted) != before).any((1, 2)) for i in range(40)]
+    assert all(rows[0] and not rows[deepest:].any() for rows in changed)
+    assert max(rows.sum() for rows in changed) > deepest * 0.8
 
 
 def crop() -> Image:
