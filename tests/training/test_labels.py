@@ -92,7 +92,7 @@ def test_how_people_place_points_is_learned_without_what_moves_all_of_them() -> 
     drawn[:, [48, 54]] += (0, 0.05 * 50)
     drawn[:, 36] += (-0.02 * 50, 0)
     drawn[:, 45] += (0.02 * 50, 0)
-    found = offsets(points, drawn + np.float32([1.5, 0]))
+    found = offsets(points, drawn + np.array([1.5, 0], np.float32))
     np.testing.assert_allclose(found[[24, 41, 57, 62, 63]], lower[[24, 41, 57, 62, 63]], atol=1e-5)
     np.testing.assert_array_equal(found[:24], 0)
 
