@@ -141,6 +141,8 @@ class EmbeddedTriton:
             f"--http-port={ports.http}",
             f"--metrics-address={ports.host}",
             f"--metrics-port={ports.metrics}",
+            # Messages that Triton keeps for the next request keep their memory, and so the pictures of earlier ones.
+            "--grpc-infer-allocation-pool-size=0",
             "--exit-on-error=true",
             "--exit-timeout-secs=10",
             "--model-control-mode=none",

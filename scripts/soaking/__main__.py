@@ -2,10 +2,10 @@
 
 Sends pictures of many sizes over every API, compares every answer with the known right one, and samples memory and file descriptors of
 all processes, under load and, twice a minute, at rest: while no request is under way for a moment. Pictures in flight make hundreds of
-megabytes come and go under load; what grows shows at rest. Starts a service of its own on free ports, or takes a running one (--url and
---pid of its scripts/serve). Writes results.json, samples.csv and soak.png. Exits 1 on any answer that is not right, on a slope of the
-resident memory at rest (after a warm-up of a quarter of the time) of --limit MB a minute or more, and on more file descriptors at the
-end than after the warm-up.
+megabytes come and go under load; what grows shows at rest. First every picture comes from all clients at once, so that buffers get the
+size that they need at most. Starts a service of its own on free ports, or takes a running one (--url and --pid of its scripts/serve).
+Writes results.json, samples.csv and soak.png. Exits 1 on any answer that is not right, on a slope of the resident memory at rest (after a
+warm-up of a quarter of the time) of --limit MB a minute or more, and on more file descriptors at the end than after the warm-up.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from scripts.traffic.load import Load
 from scripts.traffic.questions import questions
 
 WARM_UP_SHARE, TIMEOUT_S = 0.25, 30.0
+FIRST_API = "vultus "
 REST_EVERY_S, REST_S, MIN_RESTS = 30, 2.0, 20
 
 
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sampler = Sampler(root, options.every)
         sampler.start()
         started, cpu_before_s = time.monotonic(), cpu_s(root)
+        load.crowd([question for question in load.questions if question.name.startswith(FIRST_API)])
         load.start()
         _until(started + options.minutes * 60, load, sampler)
         seconds = time.monotonic() - started

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -53,6 +54,12 @@ class Load:
             if answer.status >= 500 or not isinstance(answer.body, dict):
                 raise RuntimeError(f"{question.name} was answered {answer.status} before any load")
             self.right[question.name] = answer
+
+    def crowd(self, questions: Sequence[Question]) -> None:
+        """Each of `questions` from all clients at the same time, so that what is needed at most shows once, early."""
+        with ThreadPoolExecutor(self.clients) as clients:
+            for question in questions:
+                self.events += clients.map(self._one, [question] * self.clients)
 
     def start(self) -> None:
         """Start the clients."""

@@ -14,6 +14,7 @@ import pytest
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
+from scripts.embedded_triton.allocation import MALLOC
 from scripts.locks import LOCKS
 from tests.docker.conftest import Running, free_port, wait_until
 from tests.docker.image import WITHOUT_RIGHTS, Image, context_files, instructions
@@ -156,6 +157,10 @@ def test_the_gateway_image_writes_only_where_it_may(gateway: tuple[Running, str]
 
 
 @pytest.mark.integration
+def test_the_gateway_image_gives_memory_back_as_serve_does(gateway_image: Image) -> None:
+    assert {name: value for name, value in gateway_image.environment.items() if name.startswith("MALLOC_")} == MALLOC
+
+
 def test_the_gateway_image_holds_no_weights(gateway_image: Image) -> None:
     files = files_of(gateway_image.root / "models")
     assert "face_detector/model.toml" in files

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gateway import shared_pixels
 from gateway.shared_pixels import SharedPixels
 from gateway.triton import TritonClient
-from tests.served import Served
+from tests.served import ROOT, Served
 
 OUTPUTS = ("NUM_FACES", "BOXES", "SCORES", "KEYPOINTS", "AGE")
 
@@ -131,3 +131,11 @@ def test_attribute_models_yield_to_what_feeds_them(served: Served) -> None:
                 niceness[model] = process.nice()
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert niceness == {"face_detector": own, "face_align": own, "face_expression": min(19, own + 10)}
+
+
+def test_triton_keeps_no_message_for_later(served: Served) -> None:
+    """By default it keeps eight, each as large as the largest picture that came in it."""
+    triton = next(child for child in psutil.Process(served.process.pid).children() if "tritonserver" in " ".join(child.cmdline()))
+    option = "--grpc-infer-allocation-pool-size=0"
+    assert option in triton.cmdline()
+    assert option in (ROOT / "docker" / "triton" / "start").read_text()

@@ -1,4 +1,5 @@
-"""What keeps memory from growing: a batch in slices, pools of shared memory that need not grow, pictures of bounded size."""
+"""What keeps memory from growing: a batch in slices, pools of shared memory that need not grow, pictures of bounded size, freed memory
+that goes back to the system."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from gateway import gunicorn_worker
 from gateway.images import reduced
 from gateway.shared_pixels import LARGEST_BYTES
 from scripts.embedded_triton import pools
@@ -59,23 +61,43 @@ def test_slices_give_the_same_as_one_run(backend: Any, rows: int) -> None:
         "WIDE_CROPS": chance.integers(0, 255, (rows, 96, 96, 3), np.uint8),
     }
     whole, sliced = model(backend, True, float("inf")), model(backend, True, backend.RUN_BYTES)
-    for one, other in zip(whole._values(["A", "B"], feeds), sliced._values(["A", "B"], feeds), strict=True):
+    for one, other in zip(whole._values(["A", "B"], [feeds]), sliced._values(["A", "B"], [feeds]), strict=True):
         assert (one == other).all()
     assert len(whole._session.runs) == 1
     assert max(sliced._session.runs) <= backend.RUN_BYTES
     assert len(sliced._session.runs) == -(-rows // 12)
 
 
+@pytest.mark.parametrize("faces", [(1, 1), (3, 1, 2), (12, 1), (5, 20, 5), (40, 1, 30)])
+def test_requests_together_give_the_same_as_each_alone(backend: Any, faces: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(sum(faces))
+    feeds = [{"FACE_CROPS": chance.integers(0, 255, (rows, 160, 160, 3), np.uint8)} for rows in faces]
+    together, alone = model(backend, True, backend.RUN_BYTES), model(backend, True, float("inf"))
+    expected = [alone._values(["A", "B"], [feed]) for feed in feeds]
+    copied, join = [], np.concatenate
+
+    def recorded(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+        copied.append(sum(array.nbytes for array in arrays))
+        return join(arrays)
+
+    monkeypatch.setattr(np, "concatenate", recorded)
+    values = together._values(["A", "B"], feeds)
+    for place, value in enumerate(values):
+        assert value.tolist() == [number for row in expected for number in row[place].tolist()]
+    assert max(together._session.runs) <= backend.RUN_BYTES
+    assert max(copied) <= backend.RUN_BYTES
+
+
 def test_a_row_larger_than_a_slice_runs_alone(backend: Any) -> None:
     pictures = {"DETECTOR_INPUT": np.ones((3, 3, 1000, 1000), np.uint8)}
     sliced = model(backend, True, backend.RUN_BYTES)
-    assert [values.tolist() for values in sliced._values(["A"], pictures)] == [[3e6, 3e6, 3e6]]
+    assert [values.tolist() for values in sliced._values(["A"], [pictures])] == [[3e6, 3e6, 3e6]]
     assert sliced._session.runs == [3_000_000] * 3
 
 
 def test_without_batches_nothing_is_sliced(backend: Any) -> None:
     plain = model(backend, False, backend.RUN_BYTES)
-    plain._values(["A"], {"IMAGE": np.ones((2, 2000, 2000, 3), np.uint8)})
+    plain._values(["A"], [{"IMAGE": np.ones((2, 2000, 2000, 3), np.uint8)}])
     assert len(plain._session.runs) == 1
 
 
@@ -100,3 +122,20 @@ def test_a_picture_for_triton_fits_into_shared_memory(width: int, height: int, e
     assert small.shape == (*expected[::-1], 3)
     assert small.nbytes <= LARGEST_BYTES
     assert (small == 9).all()
+
+
+@pytest.mark.parametrize(
+    ("seconds_after_the_answer", "busy", "trimmed"),
+    [(0.1, False, False), (0.6, False, True), (0.6, True, False), (10.1, True, True)],
+)
+def test_a_worker_gives_freed_memory_back(
+    seconds_after_the_answer: float, busy: bool, trimmed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(gunicorn_worker, "malloc_trim", calls.append)
+    worker = gunicorn_worker.Worker.__new__(gunicorn_worker.Worker)
+    worker._due_s = {"a connection": 1e9} if busy else {}
+    worker._trimmed_s, worker._answered_s = 100.0, 100.1
+    for _ in range(2):  # the second time there is nothing new to give back
+        worker._give_back(100.1 + seconds_after_the_answer)
+    assert calls == [0] * trimmed

@@ -100,6 +100,17 @@ def test_nothing_is_under_way_while_the_load_rests() -> None:
     assert {event.verdict for event in load.events} == {"right"}
 
 
+def test_a_crowd_asks_the_same_at_the_same_time() -> None:
+    first, second = (Question(name, f"/{name}", b"x", {}) for name in "ab")
+    with hanging_up(0) as base:
+        load = Load(base, [first, second], 4, 5.0, right=dict.fromkeys("ab", Answer(200, {"faces": []})))
+        load.crowd([first, second])
+    assert [event.question for event in load.events] == ["a"] * 4 + ["b"] * 4
+    assert {event.verdict for event in load.events} == {"right"}
+    together, later = load.events[:4], load.events[4:]
+    assert max(event.sent_s for event in together) < min(event.sent_s for event in later)
+
+
 def test_the_slope_ignores_single_peaks() -> None:
     times = [float(second) for second in range(0, 600, 10)]
     values = [500 + second / 60 * 2 for second in times]

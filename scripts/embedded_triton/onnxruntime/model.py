@@ -58,27 +58,42 @@ class TritonPythonModel:
         wanted = [name for name in self._outputs if any(name in request.requested_output_names() for request in requests)]
         try:
             feeds = [{tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests]
-            merged = feeds[0] if len(feeds) == 1 else {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
-            values = dict(zip(wanted, self._values(wanted, merged), strict=True))
+            values = dict(zip(wanted, self._values(wanted, feeds), strict=True))
         except Exception as problem:  # one bad request must not take the process with it
             error = pb_utils.TritonError(f"onnxruntime: {problem}")
             return [pb_utils.InferenceResponse(error=error) for _ in requests]
         if len(requests) == 1:
             return [_response(requests[0], values)]
-        ends = np.cumsum([len(next(iter(feed.values()))) for feed in feeds])
+        ends = _ends(feeds)
         return [
             _response(request, {name: value[start:end] for name, value in values.items()})
             for request, start, end in zip(requests, [0, *ends[:-1]], ends, strict=True)
         ]
 
     def _values(self, wanted, feeds):
-        """Outputs in the order of `wanted`."""
-        rows, size = len(next(iter(feeds.values()))), sum(feed.nbytes for feed in feeds.values())
-        if not self._batched or rows < 2 or size <= self._run_bytes:
-            return self._session.run(wanted, feeds)
-        step = max(1, rows * self._run_bytes // size)
-        parts = [self._session.run(wanted, {name: feed[at : at + step] for name, feed in feeds.items()}) for at in range(0, rows, step)]
-        return [np.concatenate(values) for values in zip(*parts, strict=True)]
+        """Outputs for the rows of all `feeds`, in the order of `wanted`."""
+        rows, size = _ends(feeds)[-1], sum(array.nbytes for feed in feeds for array in feed.values())
+        step = rows if not self._batched or size <= self._run_bytes else max(1, int(rows * self._run_bytes // size))
+        if len(feeds) == 1 and step >= rows:
+            return self._session.run(wanted, feeds[0])
+        parts = [self._session.run(wanted, _rows(feeds, at, at + step)) for at in range(0, rows, step)]
+        return parts[0] if len(parts) == 1 else [np.concatenate(values) for values in zip(*parts, strict=True)]
+
+
+def _ends(feeds):
+    """Where the rows of each of `feeds` end when they stand one below the other."""
+    return np.cumsum([len(next(iter(feed.values()))) for feed in feeds])
+
+
+def _rows(feeds, start, end):
+    """Rows `start` to `end` of `feeds` below one another; only these are copied, so that no copy is larger than a run."""
+    ends = _ends(feeds)
+    pieces = [
+        {name: array[max(start - first, 0) : end - first] for name, array in feed.items()}
+        for feed, first, last in zip(feeds, [0, *ends[:-1]], ends, strict=True)
+        if first < end and start < last
+    ]
+    return pieces[0] if len(pieces) == 1 else {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 def _response(request, values):
