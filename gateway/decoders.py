@@ -110,6 +110,10 @@ class Decoders:
                         raise  # a decoder that was killed from outside is worth another try
         return Picture(pixels, width_px, height_px, (time.perf_counter() - started) * 1e3)
 
+    def rest(self) -> None:
+        """Give back what is kept for the next picture."""
+        self._buffers.release()
+
     @contextmanager
     def _borrowed(self, current: call.Call) -> Iterator[_Decoder]:
         try:
@@ -171,6 +175,12 @@ class _Buffers:
         pixels = buffer.pixels(count)
         weakref.finalize(pixels, self._back, buffer, count).atexit = False
         return pixels
+
+    def release(self) -> None:
+        """Give back all that are not lent."""
+        with suppress(IndexError):
+            while True:
+                self._free.pop().close()
 
     def _back(self, buffer: _Buffer, used: int) -> None:
         if buffer.size > KEPT_BYTES or len(self._free) >= KEPT_BUFFERS:

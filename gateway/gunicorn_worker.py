@@ -30,11 +30,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._due_s: dict[Any, float] = {}
         self._answered_s, self._trimmed_s = 0.0, 0.0
 
-    def handle(self, conn: Any) -> Any:
-        """In a thread: one request of a connection."""
+    @property
+    def _services(self) -> Any:
         from gateway.services import KEY  # not above: see gunicorn_config.post_worker_init
 
-        settings = self.wsgi.extensions[KEY].settings
+        return self.wsgi.extensions[KEY]
+
+    def handle(self, conn: Any) -> Any:
+        """In a thread: one request of a connection."""
+        settings = self._services.settings
         self._due_s[conn] = time.monotonic() + settings.upload_s + settings.deadline_s
         try:
             return super().handle(conn)
@@ -56,4 +60,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         quiet = not self._due_s and now > self._answered_s + TRIM_AFTER_S
         if malloc_trim and self._answered_s > self._trimmed_s and (quiet or now > self._trimmed_s + TRIM_EVERY_S):
             self._trimmed_s = now
+            if quiet:
+                self._services.decoders.rest()
             malloc_trim(0)

@@ -35,7 +35,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  where the system keeps it
 SMALLEST_BYTES, LARGEST_BYTES = 2**20, 2**25
 # A process keeps no more than this (8 pictures of 1920x1080); a picture that has waited this long for its turn goes in the message.
 MOST_BYTES = 2**26
-PATIENCE_S = 0.25
+PATIENCE_S = 1.0
 # After a failed call Triton may still be reading, until its deadline and a little more: the region rests before another picture is
 # written into it.
 REST_S = 5.0

@@ -9,3 +9,6 @@ than 1920x1080 pixels, goes back to the system when it is freed, and the end of 
 from __future__ import annotations
 
 MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(2**23), "MALLOC_TRIM_THRESHOLD_": str(2**23)}
+# Triton itself passes on blocks of one to a few MB, one at a time: kept, they leave its heap full of holes. Processes of models, which need
+# the same blocks for every run, go back to the other threshold (onnxruntime/model.py).
+TRITON_MALLOC = {**MALLOC, "MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_TRIM_THRESHOLD_": str(2**20)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from scripts.embedded_triton.allocation import MALLOC
+from scripts.embedded_triton.allocation import TRITON_MALLOC
 
 BACKEND = Path(__file__).resolve().parent / "onnxruntime" / "model.py"
 STUB = "triton_python_backend_stub"
@@ -85,7 +85,7 @@ def _environment(package: Path, library: Path) -> dict[str, str]:
     bundled = package.parent / "nvidia_pytriton.libs"
     inherited = os.environ.get("LD_LIBRARY_PATH")
     return {
-        **MALLOC,
+        **TRITON_MALLOC,
         **os.environ,
         "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [str(bundled), str(library.parent), inherited])),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),

@@ -92,6 +92,21 @@ def test_a_buffer_is_wiped_and_used_again() -> None:
     assert os.pread(again.file, 7, 0) == bytes(7)
 
 
+def test_at_rest_no_buffer_is_kept_but_those_that_are_lent() -> None:
+    buffers = _Buffers()
+    kept, lent = buffers.take(), buffers.take()
+    for buffer in (kept, lent):
+        os.ftruncate(buffer.file, 100)
+    buffers.lend(kept, 50)
+    pixels = buffers.lend(lent, 50)
+    buffers.release()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(kept.file)
+    assert pixels.sum() == 0
+    del pixels
+    assert buffers.take() is lent
+
+
 def test_few_buffers_and_no_large_ones_are_kept() -> None:
     buffers = _Buffers()
 

@@ -15,7 +15,10 @@ import pytest
 from numpy.typing import NDArray
 
 from gateway import gunicorn_worker
+from gateway.decoders import Decoders
 from gateway.images import reduced
+from gateway.services import KEY
+from gateway.settings import Settings
 from gateway.shared_pixels import LARGEST_BYTES
 from scripts.embedded_triton import pools
 from scripts.embedded_triton.layout import BACKEND
@@ -134,6 +137,7 @@ def test_a_worker_gives_freed_memory_back(
     calls: list[int] = []
     monkeypatch.setattr(gunicorn_worker, "malloc_trim", calls.append)
     worker = gunicorn_worker.Worker.__new__(gunicorn_worker.Worker)
+    worker.wsgi = types.SimpleNamespace(extensions={KEY: types.SimpleNamespace(decoders=Decoders(Settings(decode_processes=0)))})
     worker._due_s = {"a connection": 1e9} if busy else {}
     worker._trimmed_s, worker._answered_s = 100.0, 100.1
     for _ in range(2):  # the second time there is nothing new to give back
