@@ -95,7 +95,7 @@ LEVERS = (
     Lever("weights of 32 bits everywhere, not of 8 in five models", edit=_exact),
     Lever("2 threads a model", options=("--threads=2",)),
     Lever("1 thread for preparing, detecting and aligning, not 2", edit=threads(1, "face_prepare", "face_detector", "face_align")),
-    Lever("freed blocks from 1 MB on go back to the system, not from 8", environment=(("MALLOC_MMAP_THRESHOLD_", str(2**20)),)),
+    Lever("freed blocks of the gateway go back from 1 MB on, not from 8", environment=(("MALLOC_MMAP_THRESHOLD_", str(2**20)),)),
     Lever("1 gateway process, not 2", options=("--workers=1",)),
     Lever("4 gateway processes, not 2", options=("--workers=4",)),
     Lever("JPEGs decoded at full size", environment=(("VULTUS_WORKING_SIDE_PX", "16384"),)),
