@@ -28,7 +28,7 @@ def main(command: list[str]) -> int:
         return 1
     path = os.pathsep.join([layout.environment["PATH"], str(layout.binary.parent)])
     pools.sweep()
-    arguments = [*command, f"--backend-directory={layout.backends}", *pools.options()]
+    arguments = [*command, f"--backend-directory={layout.backends}", *pools.options(command)]
     return os.execvpe(command[0], arguments, {**layout.environment, "PATH": path})  # noqa: S606
 
 

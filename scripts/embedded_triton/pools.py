@@ -3,7 +3,11 @@
 A pool that is too small is made larger and mapped once more, and Triton 2.51 keeps all older mappings, so what is resident counts several
 times, in both processes: by steps of 1 MB, its default, pictures of 1 to 36 MB left `face_prepare` with five mappings. So pools start large
 enough for a batch of a hundred faces, and grow once by what two pictures of six megapixels need (the pixels of a request go only when those
-of the next are there). What a pool has is taken from /dev/shm at once: 370 MB in all, where steps of 1 MB came to 344 MB in four minutes.
+of the next are there). What a pool has is taken from /dev/shm at once.
+
+Its pages count as resident only when they are first used, though, and two large pictures meet in one instance by chance, minutes or hours
+after the start: memory seemed to grow by 9 or 18 MB now and then. `face_prepare` and `face_align` are therefore warmed up by a picture as
+large as the step; with it all pools together hold 350 MB from the start. Where /dev/shm has no room for that, they are not (SMALL_PROFILE).
 """
 
 from __future__ import annotations
@@ -12,20 +16,29 @@ import os
 import re
 import socket
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  where Triton puts its pools
 FIRST_BYTES, STEP_BYTES = 2**23, 3 * 2**24
 # So much has to be free for that (an engine gives a container 64 MB by default).
 LEAST_BYTES = 3 * 2**29
+# The name of that warm-up, and of the configuration without it.
+WARM_UP, SMALL_PROFILE = "pool", "small_pools"
+PROFILE_OPTION = "--model-config-name"
 
 
-def options() -> list[str]:
-    """Arguments for a tritonserver that this process starts or becomes; the backend of our name takes its sizes from `python`."""
+def options(given: Sequence[str] = ()) -> list[str]:
+    """Arguments for a tritonserver that this process starts or becomes, besides those `given`.
+
+    The backend of our name takes its sizes from `python`.
+    """
     found = [f"--backend-config={backend},shm-region-prefix-name={_prefix(os.getpid())}" for backend in ("python", "onnxruntime")]
     if _free_bytes() >= LEAST_BYTES:  # else Triton's own sizes, 1 MB both
         sizes = {"default": FIRST_BYTES, "growth": STEP_BYTES}
         found += [f"--backend-config=python,shm-{name}-byte-size={size}" for name, size in sizes.items()]
+    elif not any(option.startswith(PROFILE_OPTION) for option in given):
+        found.append(f"{PROFILE_OPTION}={SMALL_PROFILE}")
     return found
 
 

@@ -148,7 +148,7 @@ class EmbeddedTriton:
             "--model-control-mode=none",
             "--disable-auto-complete-config",
             "--allow-gpu-metrics=true",
-            *pools.options(),
+            *pools.options(self._arguments),
             *self._arguments,
         ]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from gateway.models import ENSEMBLE
-from scripts.graphs import face_align, face_prepare, gpu_profile
+from scripts.graphs import face_align, face_prepare, gpu_profile, small_pools_profile
 from scripts.graphs.ensemble import config_text
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
@@ -22,7 +22,8 @@ def contents() -> dict[Path, bytes]:
     graphs = {"face_prepare": face_prepare.build(), "face_align": face_align.build(onnx.load(POINTS))}
     files = {REPOSITORY / name / "1" / "model.onnx": _serialised(graph) for name, graph in graphs.items()}
     files[REPOSITORY / ENSEMBLE / "config.pbtxt"] = config_text(REPOSITORY).encode()
-    files |= {path: text.encode() for path, text in gpu_profile.profiles(REPOSITORY).items()}
+    for profile in (gpu_profile, small_pools_profile):
+        files |= {path: text.encode() for path, text in profile.profiles(REPOSITORY).items()}
     return files
 
 

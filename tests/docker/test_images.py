@@ -161,6 +161,7 @@ def test_the_gateway_image_gives_memory_back_as_serve_does(gateway_image: Image)
     assert {name: value for name, value in gateway_image.environment.items() if name.startswith("MALLOC_")} == MALLOC
 
 
+@pytest.mark.integration
 def test_the_gateway_image_holds_no_weights(gateway_image: Image) -> None:
     files = files_of(gateway_image.root / "models")
     assert "face_detector/model.toml" in files

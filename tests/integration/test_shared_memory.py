@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gateway import shared_pixels
 from gateway.shared_pixels import SharedPixels
 from gateway.triton import TritonClient
+from scripts.embedded_triton import pools
 from tests.served import ROOT, Served
 
 OUTPUTS = ("NUM_FACES", "BOXES", "SCORES", "KEYPOINTS", "AGE")
@@ -131,6 +132,19 @@ def test_attribute_models_yield_to_what_feeds_them(served: Served) -> None:
                 niceness[model] = process.nice()
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert niceness == {"face_detector": own, "face_align": own, "face_expression": min(19, own + 10)}
+
+
+def test_shared_memory_for_whole_pictures_is_in_use_from_the_start(served: Served) -> None:
+    """Not only when two large pictures meet one day: no picture of this suite is large enough for it."""
+    if not any("growth" in option for option in pools.options()):
+        pytest.skip("no room for large pools in /dev/shm")
+    used = {}
+    for process in psutil.Process(served.process.pid).children(recursive=True):
+        model = next((name for name in ("face_prepare", "face_align") if name in " ".join(process.cmdline())), "")
+        if model:
+            used[process.pid] = sum(block.rss for block in process.memory_maps() if block.path.startswith(f"{pools.SHARED_MEMORY}/vultus"))
+    assert len(used) == 4
+    assert min(used.values()) > 0.9 * pools.STEP_BYTES
 
 
 def test_triton_keeps_no_message_for_later(served: Served) -> None:

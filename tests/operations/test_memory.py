@@ -1,9 +1,9 @@
-"""What keeps memory from growing: a batch in slices, pools of shared memory that need not grow, pictures of bounded size, freed memory
-that goes back to the system."""
+"""What keeps memory from growing: runs in slices, pools that need not grow, pictures of bounded size, freed memory that is given back."""
 
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import sys
 import types
@@ -12,18 +12,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
 from numpy.typing import NDArray
+from tritonclient.grpc import model_config_pb2
 
 from gateway import gunicorn_worker
 from gateway.decoders import Decoders
 from gateway.images import reduced
+from gateway.models import Config, read_config
 from gateway.services import KEY
-from gateway.settings import Settings
+from gateway.settings import REPOSITORY, Settings
 from gateway.shared_pixels import LARGEST_BYTES
 from scripts.embedded_triton import pools
 from scripts.embedded_triton.layout import BACKEND
 
 Feeds = dict[str, NDArray[Any]]
+SIZES = {model_config_pb2.TYPE_UINT8: 1, model_config_pb2.TYPE_FP32: 4}
 
 
 @pytest.fixture
@@ -108,6 +112,25 @@ def test_without_batches_nothing_is_sliced(backend: Any) -> None:
 def test_pools_are_large_only_where_there_is_room(free_mb: int, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "statvfs", lambda _: types.SimpleNamespace(f_bavail=free_mb * 256, f_frsize=4096))
     assert len([option for option in pools.options() if "byte-size" in option]) == wanted
+    assert (f"--model-config-name={pools.SMALL_PROFILE}" in pools.options()) == (not wanted)
+
+
+def test_the_profile_for_small_pools_is_not_taken_over_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: types.SimpleNamespace(f_bavail=0, f_frsize=4096))
+    assert [option for option in pools.options(["tritonserver", "--model-config-name=gpu"]) if "config-name" in option] == []
+
+
+@pytest.mark.parametrize("name", ["face_prepare", "face_align"])
+def test_the_pools_of_whole_pictures_are_filled_at_the_start(name: str) -> None:
+    """By most of what a pool grows by: a larger picture would make it grow again."""
+    config = read_config(REPOSITORY / name)
+    (sample,) = (sample for sample in config.model_warmup if sample.name == pools.WARM_UP)
+    needed = sum(math.prod(tensor.dims) * SIZES[tensor.data_type] for tensor in sample.inputs.values())
+    assert 0.9 * pools.STEP_BYTES < needed < pools.STEP_BYTES
+    assert needed > LARGEST_BYTES
+    for profile in ("gpu", pools.SMALL_PROFILE):
+        other = text_format.Parse((REPOSITORY / name / "configs" / f"{profile}.pbtxt").read_text(), Config())
+        assert [sample.name for sample in other.model_warmup] == [s.name for s in config.model_warmup if s.name != pools.WARM_UP]
 
 
 def test_no_shared_memory_no_pools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -83,6 +83,13 @@ def test_every_queue_is_bounded(folder: Path) -> None:
     assert 0 < sizes[0] < sizes[1] <= 4096
 
 
+@pytest.mark.parametrize("file", sorted(REPOSITORY.glob("*/**/*.pbtxt")), ids=lambda file: str(file.relative_to(REPOSITORY)))
+def test_every_warm_up_runs(file: Path) -> None:
+    """Triton leaves out samples without a batch size, also of models that do not batch, and says so only in its most verbose log."""
+    config = text_format.Parse(file.read_text(), model_config_pb2.ModelConfig())
+    assert all(sample.batch_size >= 1 for sample in config.model_warmup)
+
+
 def test_generated_files_are_current() -> None:
     assert stale() == []
 
