@@ -22,6 +22,7 @@ from pathlib import Path
 
 from gateway.exposure import only_here, refusal
 from gateway.settings import Settings
+from scripts.embedded_triton import pools
 from scripts.embedded_triton.allocation import MALLOC
 from scripts.embedded_triton.layout import Unusable, build
 from scripts.embedded_triton.server import WITHOUT_PROXY, DidNotStart, EmbeddedTriton, Ports, tracing
@@ -79,6 +80,8 @@ def _serve(options: argparse.Namespace, folder: Path, stop: threading.Event) -> 
     port = _claim(options.host, options.port, "--port")
     embedded, address = (None, options.triton) if options.triton else _embedded(options, folder)
     if embedded:
+        if shortage := pools.shortage():
+            _say(shortage)
         _say("starting Triton")
         embedded.start(TRITON_START_S, stop)
     gateway: subprocess.Popen[bytes] | None = None

@@ -21,7 +21,7 @@ PATIENCE_S = 30.0
 @click.option("--url", envvar="VULTUS_URL", default=DEFAULT_URL, show_default=True, help="A service to ask, if it runs.")
 @click.option("--key", envvar="VULTUS_KEY", help="API key for it.")
 def doctor(url: str, key: str | None) -> None:
-    """Check Python, processor, memory, GPU, ports, model files and a real analysis.
+    """Check Python, processor, memory, shared memory, GPU, ports, model files and a real analysis.
 
     Ends with 0 when everything works, with 1 when something does not; every failed check says what to do.
     """
@@ -42,6 +42,7 @@ def _findings(client: vultus.Client, url: str) -> Iterator[Finding]:
     yield machine.python()
     yield machine.processor()
     yield machine.memory(running=ready.state is State.OK)
+    yield machine.shared_memory(running=ready.state is State.OK)
     yield machine.gpu()
     yield from map(ports.check, ports.PORTS)
     yield from files.check(Settings().model_repository)

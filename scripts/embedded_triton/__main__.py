@@ -28,6 +28,8 @@ def main(command: list[str]) -> int:
         return 1
     path = os.pathsep.join([layout.environment["PATH"], str(layout.binary.parent)])
     pools.sweep()
+    if shortage := pools.shortage():
+        sys.stderr.write(f"{shortage}\n")
     arguments = [*command, f"--backend-directory={layout.backends}", *pools.options(command)]
     return os.execvpe(command[0], arguments, {**layout.environment, "PATH": path})  # noqa: S606
 

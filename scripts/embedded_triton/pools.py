@@ -42,6 +42,17 @@ def options(given: Sequence[str] = ()) -> list[str]:
     return found
 
 
+def shortage() -> str:
+    """What an operator should know about too little shared memory, if there is too little."""
+    free_mb, wanted_mb = _free_bytes() >> 20, LEAST_BYTES >> 20
+    if free_mb >= wanted_mb:
+        return ""
+    return (
+        f"{SHARED_MEMORY} has {free_mb} MB free, less than the {wanted_mb} MB that Triton's models want for large photographs, "
+        "which may be refused. A container gets it by --shm-size=2g."
+    )
+
+
 def sweep() -> None:
     """Remove what was left by servers of this process and of dead ones: a killed server, or a container that was started again."""
     if not SHARED_MEMORY.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import subprocess
@@ -19,6 +20,9 @@ FEATURES = {
 }
 # scripts/serve with its defaults, all processes together (proportional set size), after 200 photographs at four a time.
 NEEDED_MB = 1900
+# As scripts/embedded_triton/pools.py says, which is not part of the installed package.
+SHARED_MB = 1536
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  where Triton takes it
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -56,6 +60,19 @@ def memory(running: bool, info: Path = Path("/proc/meminfo"), limit: Path = CGRO
     if running or min(available_mb, allowed_mb) >= NEEDED_MB:
         return Finding("memory", State.OK, told)
     return Finding("memory", State.FAILED, told, "Stop other programs, raise the container's limit, or try scripts/serve --workers 1.")
+
+
+def shared_memory(running: bool) -> Finding:
+    """Whether a start would find room for large photographs; when a service runs already, it has taken its own."""
+    try:
+        found = os.statvfs(SHARED_MEMORY)
+    except OSError:
+        return Finding(SHARED_MEMORY, State.NOTE, "unknown")
+    free_mb = found.f_bavail * found.f_frsize >> 20
+    told = f"{free_mb} MB free; scripts/serve wants {SHARED_MB} MB"
+    if running or free_mb >= SHARED_MB:
+        return Finding(SHARED_MEMORY, State.OK, told)
+    return Finding(SHARED_MEMORY, State.NOTE, told, "Large photographs may be refused. A container gets more by --shm-size=2g.")
 
 
 def gpu() -> Finding:

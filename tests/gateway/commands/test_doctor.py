@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sys
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -22,6 +24,7 @@ from gateway.commands.diagnosis.ports import PORTS, Port
 from gateway.keys import KeyStore
 from gateway.services import KEY
 from gateway.settings import REPOSITORY
+from scripts.embedded_triton import pools
 from tests.conftest import FakeTriton
 
 Vultus = Callable[..., Result]
@@ -89,6 +92,18 @@ def test_memory(tmp_path: Path, free_mb: int, limit: str | None, running: bool, 
     if limit:
         group.write_text(limit + "\n")
     assert machine.memory(running, info, group).state is state
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "running", "state"),
+    [(machine.SHARED_MB, False, State.OK), (machine.SHARED_MB - 1, False, State.NOTE), (64, False, State.NOTE), (64, True, State.OK)],
+)
+def test_shared_memory(free_mb: int, running: bool, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pools.LEAST_BYTES >> 20 == machine.SHARED_MB
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=free_mb * 256, f_frsize=4096))
+    found = machine.shared_memory(running)
+    assert found.state is state
+    assert bool(found.advice) == (state is State.NOTE) == (bool(pools.shortage()) and not running)
 
 
 def test_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
