@@ -41,7 +41,7 @@ def main() -> int:
     seconds, rounds = options.seconds or (3 if options.quick else 5), options.rounds or (2 if options.quick else 3)
     results = _measure(options, seconds, rounds)
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (options.output / "results.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
     text = report.markdown(results)
     (options.output / "README.md").write_text(text)
     report.plots(results, options.output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -39,7 +40,7 @@ class Series:
     def row(self) -> dict[str, Any]:
         """Medians over the rounds, and the spread (half the range) of the throughput."""
         rates = [run.per_second for run in self.runs]
-        latencies = {f"p{p}_ms": _median([run.percentile_ms(p) for run in self.runs]) for p in (50, 95, 99)}
+        latencies = {f"p{p}_ms": _known(_median([run.percentile_ms(p) for run in self.runs])) for p in (50, 95, 99)}
         return {
             "target": self.target,
             "case": self.case,
@@ -54,6 +55,11 @@ class Series:
             "average_batch": self.batches,
             "ms_per_image": self.shares_ms,
         }
+
+
+def _known(value: float) -> float | None:
+    """JSON has no NaN, which is the latency of no answer."""
+    return None if math.isnan(value) else value
 
 
 def _median(values: list[float]) -> float:
@@ -139,7 +145,7 @@ class Bench:
                     "share": share,
                     "arrivals_per_s": round(share * sustained, 2),
                     "answered_per_s": round(run.per_second, 2),
-                    **{f"p{p}_ms": round(run.percentile_ms(p), 1) for p in (50, 95, 99)},
+                    **{f"p{p}_ms": _known(round(run.percentile_ms(p), 1)) for p in (50, 95, 99)},
                     "refused": len(run.refused_ms),
                     "refused_p95_ms": run.refused_p95_ms,
                     "errors": run.errors,

@@ -46,7 +46,6 @@ def markdown(results: dict[str, Any]) -> str:
     if results.get("growth"):
         parts += [
             "## More and more clients",
-            *([results["growth_note"]] if "growth_note" in results else []),
             table((*COLUMNS[:-1], ("refused", "503"), ("refused_p95_ms", "p95 ms of 503"), COLUMNS[-1]), results["growth"]),
         ]
     for key, title in (("sizes", "Larger pictures, one face"), ("crowds", "More faces, 1920x1080")):

@@ -2,8 +2,8 @@
 
 By default each thread soon has an arena of its own (up to eight a processor), and pictures of changing sizes stay behind as holes in all
 of them: glibc takes a block of up to 32 MB from the heap as soon as one of that size has been freed once. Here everything from 8 MB, more
-than 1920x1080 pixels, goes back to the system when it is freed, and the end of the heap when 8 MB of it are free. From 1 MB on costs time
-in models (docs/pages/benchmark: there all processes had that threshold); for the gateway it is among the levers of scripts/benchmark.py.
+than 1920x1080 pixels, goes back to the system when it is freed, and the end of the heap when 8 MB of it are free. From 1 MB on cost
+models a fifth of their throughput, when all processes had that threshold; for the gateway it is among the levers of scripts/benchmark.py.
 An operator's own variables come first, in the gateway and in Triton.
 """
 
