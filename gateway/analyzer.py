@@ -13,6 +13,7 @@ from gateway import call, metrics
 from gateway.errors import ModelContractError, UpstreamUnavailable
 from gateway.faces import Analysis, Box, Distribution, Face, Picture, Point, Pose, Timings
 from gateway.models import Catalogue, Output
+from gateway.pace import Pace
 
 GEOMETRY = ("NUM_FACES", "BOXES", "SCORES", "KEYPOINTS")
 Row = NDArray[Any]
@@ -28,8 +29,8 @@ class Inference(Protocol):
 class Analyzer:
     """Asks for exactly the tensors that the wanted attributes need."""
 
-    def __init__(self, triton: Inference, catalogue: Catalogue) -> None:
-        self._triton = triton
+    def __init__(self, triton: Inference, catalogue: Catalogue, pace: Pace | None = None) -> None:
+        self._triton, self._pace = triton, pace or Pace()
         self._catalogue = catalogue
         self._outputs = {output.attribute: output for output in catalogue.outputs}
 
@@ -47,7 +48,8 @@ class Analyzer:
             raise UpstreamUnavailable("This deployment has no model for an attribute that the answer needs.")
         outputs = [self._outputs[name] for name in wanted if name in self._outputs]
         started = time.perf_counter()
-        tensors = self._triton.infer(picture.pixels, (*GEOMETRY, *(output.tensor for output in outputs)))
+        with self._pace.measured():
+            tensors = self._triton.infer(picture.pixels, (*GEOMETRY, *(output.tensor for output in outputs)))
         inference_ms = (time.perf_counter() - started) * 1e3
         used = {self._catalogue.detector.name, *(output.model for output in outputs)}
         analysis = Analysis(

@@ -16,6 +16,7 @@ from gateway.decoders import Decoders
 from gateway.fetch import Fetcher
 from gateway.keys import KeyStore
 from gateway.models import read_catalogue
+from gateway.pace import Pace
 from gateway.pictures import picture_store
 from gateway.services import KEY, Services
 from gateway.settings import Settings
@@ -51,14 +52,15 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     client = triton or TritonClient(settings.triton, settings.deadline_s, settings.shared_memory)
     catalogue = read_catalogue(settings.model_repository)
     admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url)
-    analyzer = Analyzer(client, catalogue)
+    pace = Pace()
+    analyzer = Analyzer(client, catalogue, pace)
     decoders = Decoders(settings)
     app.extensions[KEY] = Services(settings, catalogue, client, decoders, analyzer, admission, Fetcher(settings), picture_store(settings))
     if _is_open(admission):
         log.warning("no key has been issued: anybody who reaches this service may use it")
     tracing.install(app, settings)
     telemetry.install(app)
-    intake.install(app, settings)
+    intake.install(app, settings, pace)
     for part in (native, health, documentation, page):
         app.register_blueprint(part.blueprint)
     for vendor in VENDORS:

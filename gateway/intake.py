@@ -15,6 +15,7 @@ from gateway.body import Uploads
 from gateway.call import CURRENT, Call
 from gateway.errors import GatewayError, InvalidParameter, Overloaded
 from gateway.gate import Gate
+from gateway.pace import Pace
 from gateway.settings import Settings
 
 TIMEOUT_HEADER = "X-Timeout-Seconds"
@@ -22,10 +23,10 @@ TIMEOUT_HEADER = "X-Timeout-Seconds"
 SWALLOW_S = 0.5
 
 
-def install(app: Flask, settings: Settings) -> None:
+def install(app: Flask, settings: Settings, pace: Pace) -> None:
     """Hook the gate around every analysis. Probes, metrics and pages pass by it."""
     uploads, swallowed = Uploads(settings.upload_s), Uploads(SWALLOW_S)
-    gate = Gate(settings.max_in_flight, settings.max_present, settings.max_wait_s)
+    gate = Gate(settings.max_in_flight, settings.max_present, settings.max_wait_s, pace)
 
     @app.before_request
     def enter() -> None:
@@ -45,7 +46,7 @@ def install(app: Flask, settings: Settings) -> None:
         call = Call(time.monotonic() + allowed_s, request.environ.get("gunicorn.socket"))
         token: Token[Call | None] = CURRENT.set(call)
         places.callback(CURRENT.reset, token)
-        places.enter_context(gate.working())
+        places.enter_context(gate.working(call.left_s))
 
     @app.teardown_request
     def leave(_: BaseException | None) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from scripts.benchmarking.load import Call, Run, closed_loop, open_loop
-from scripts.benchmarking.pictures import cases
+from scripts.benchmarking.pictures import case, cases
 from scripts.benchmarking.targets import over_http, routes
 
 RECOVERED_AFTER = 10  # right answers in a row
@@ -28,8 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the overload lasts (default %(default)s)")
     parser.add_argument("--measure", type=float, default=15.0, help="seconds for the sustainable rate (default %(default)s)")
     parser.add_argument("--clients", type=int, default=6, help="clients of the closed loop (default %(default)s)")
+    parser.add_argument("--faces", type=int, help="so many faces in 1920x1080 instead of one in 640x480")
     options = parser.parse_args(arguments)
-    path, body, kind = routes(cases()["1 face 640x480"])["v1"]
+    picture = cases()["1 face 640x480"] if options.faces is None else case("", 1920, 1080, options.faces, 180)
+    path, body, kind = routes(picture)["v1"]
     make = over_http(options.base, path, body, kind)
     closed_loop(make, options.clients, options.measure / 5)  # warm
     sustainable = closed_loop(make, options.clients, options.measure)
