@@ -21,6 +21,8 @@ from gateway.pace import Pace
 
 # What may be expected to be used of the time that a request has: costs differ, and Triton takes turns.
 TIME_SHARE = 0.7
+# So many are let in whatever pictures cost.
+FEWEST = 2
 
 
 class Gate:
@@ -28,9 +30,8 @@ class Gate:
 
     def __init__(self, max_in_flight: int, max_present: int, max_wait_s: float, pace: Pace | None = None) -> None:
         self._present = threading.BoundedSemaphore(max_present)
-        self._working = threading.BoundedSemaphore(max_in_flight)
-        self._max_wait_s, self._pace = max_wait_s, pace or Pace()
-        self._at_work, self._lock = 0, threading.Lock()
+        self._max_in_flight, self._max_wait_s, self._pace = max_in_flight, max_wait_s, pace or Pace()
+        self._at_work, self._left = 0, threading.Condition()
 
     @contextmanager
     def present(self) -> Iterator[None]:
@@ -44,31 +45,30 @@ class Gate:
 
     @contextmanager
     def working(self, left_s: float = math.inf) -> Iterator[None]:
-        """At work, with `left_s` to answer. Raises Overloaded after `max_wait_s`, or at once when it would take too long.
-
-        Who would be alone is always let in: what pictures cost now is learned from those.
-        """
-        if self._at_work and self._pace.expected_s(self._at_work + 1) > TIME_SHARE * left_s:
-            raise refused("late")
+        """At work, with `left_s` to answer. Raises Overloaded after `max_wait_s`."""
         asked = time.perf_counter()
-        admitted = self._working.acquire(timeout=self._max_wait_s) if self._max_wait_s else self._working.acquire(blocking=False)
+        with self._left:
+            admitted = self._left.wait_for(lambda: self._may_enter(left_s), self._max_wait_s)
+            full = self._at_work >= self._max_in_flight
+            self._at_work += admitted
         waited_s = time.perf_counter() - asked
         metrics.QUEUE_WAIT.observe(waited_s)
         metrics.STAGE.labels("wait").observe(waited_s)
         if not admitted:
-            raise refused("wait")
+            raise refused("wait") if full else refused("late")
         metrics.IN_FLIGHT.inc()
-        self._count(1)
         try:
             yield
         finally:
-            self._count(-1)
             metrics.IN_FLIGHT.dec()
-            self._working.release()
+            with self._left:
+                self._at_work -= 1
+                self._left.notify_all()
 
-    def _count(self, change: int) -> None:
-        with self._lock:
-            self._at_work += change
+    def _may_enter(self, left_s: float) -> bool:
+        if self._at_work < min(FEWEST, self._max_in_flight):
+            return True
+        return self._at_work < self._max_in_flight and self._pace.expected_s(self._at_work + 1) <= TIME_SHARE * left_s
 
 
 def refused(reason: str) -> Overloaded:

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 
 from gateway.errors import UpstreamTimeout
 
-# Of each new cost in the mean, once there are some. Small: pictures of many sizes come mixed.
+# Of each new cost in the mean. Small: pictures of many sizes come mixed.
 WEIGHT = 0.1
+# So many are a mean. The first ones are slow because they are the first.
+FEWEST = 10
 
 
 class Pace:
@@ -28,8 +30,8 @@ class Pace:
         self._seen, self._cost_s = 0, 0.0
 
     def expected_s(self, pictures: int) -> float:
-        """Seconds until the last of so many is done when all begin now; 0 while nothing is known."""
-        return pictures * self._cost_s
+        """Seconds until the last of so many is done when all begin now; 0 while too little is known."""
+        return pictures * self._cost_s if self._seen >= FEWEST else 0
 
     @contextmanager
     def measured(self) -> Iterator[None]:
