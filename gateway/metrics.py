@@ -17,7 +17,7 @@ STAGE = Histogram("vultus_stage_seconds", "Time in one stage: read, wait, decode
 FACES = Histogram("vultus_faces_per_image", "Faces found in an image", buckets=(0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 128))
 IN_FLIGHT = Gauge("vultus_in_flight_requests", "Requests being decoded or analysed", multiprocess_mode="livesum")
 QUEUE_WAIT = Histogram("vultus_queue_wait_seconds", "Wait for a place at work", buckets=STAGE_BUCKETS_S)
-REJECTED = Counter("vultus_rejected_total", "Requests not worked on: full, wait, late, deadline, breaker, triton_queue, caller_gone", ["reason"])
+REJECTED = Counter("vultus_rejected_total", "Requests not worked on, by reason: see gateway/README.md", ["reason"])
 RETRIES = Counter("vultus_retries_total", "Further attempts to reach Triton")
 BREAKER_OPEN = Gauge("vultus_breaker_open", "1 while calls to Triton fail at once", multiprocess_mode="livemax")
 
