@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import http.client
+import random
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import psutil
 
 from scripts.faults.place import Place, set_clock
+from scripts.traffic.questions import SMALL, questions
 
 Mend = Callable[[], None]
 Break = Callable[[Place], Mend]
+
+
+HANGING_UP, HANG_UP_AFTER_S = 4, (0.02, 0.4)
 
 
 class Impossible(Exception):
@@ -66,6 +73,32 @@ def slow_triton(place: Place) -> Mend:
         thread.join()
         with suppress(psutil.NoSuchProcess):
             triton.resume()
+
+    return mend
+
+
+def hang_up(place: Place) -> Mend:
+    """Other callers close their connections before the answer is there, at every moment of an analysis."""
+    where, ended = urlsplit(place.server.base), threading.Event()
+    asked = next(question for question in questions(SMALL[:1], place.keys) if question.name.startswith("vultus "))
+
+    def call(chance: random.Random) -> None:
+        while not ended.is_set():
+            with (
+                suppress(OSError, http.client.HTTPException),
+                closing(http.client.HTTPConnection(where.hostname or "", where.port)) as connection,
+            ):
+                connection.request("POST", asked.path, asked.body, dict(asked.headers))
+                time.sleep(chance.uniform(*HANG_UP_AFTER_S))
+
+    callers = [threading.Thread(target=call, args=(random.Random(number),)) for number in range(HANGING_UP)]  # noqa: S311
+    for caller in callers:
+        caller.start()
+
+    def mend() -> None:
+        ended.set()
+        for caller in callers:
+            caller.join()
 
     return mend
 
@@ -131,6 +164,7 @@ FAULTS = (
     Fault("kill -9 the server of decoders", 0, kill("decoder server")),
     Fault("freeze Triton for 12 s", 12, freeze_triton),
     Fault("slow Triton for 12 s", 12, slow_triton),
+    Fault("callers hang up for 30 s", 30, hang_up),
     Fault("picture storage full for 8 s", 8, fill_pictures),
     Fault("key database gone for 8 s", 8, drop_keys),
     Fault("key database locked for 14 s", 14, lock_keys),
