@@ -1,8 +1,8 @@
 """How long an analysis that begins now will take, learned from those before it.
 
 The models share one machine: n pictures under way take about n times as long as one. So each picture's time at Triton, divided by how many
-of this process were there meanwhile, is what one more picture costs; other processes' pictures make it dearer. Twenty pictures with forty
-faces each are minutes of work, twenty portraits a second: a fixed number of places cannot be right for both.
+of this process were there meanwhile, is what one more picture costs; other processes' pictures make it dearer. Sixteen pictures
+with forty faces each are ten seconds of work on two cores, sixteen portraits less than one: no fixed number of places is right for both.
 """
 
 from __future__ import annotations
