@@ -6,17 +6,19 @@ them in `contextvars.copy_context()`.
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import time
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
 from gateway import metrics
-from gateway.errors import CallerGone
+from gateway.errors import CallerGone, UpstreamTimeout
 
 T = TypeVar("T")
 
@@ -49,16 +51,31 @@ class Call:
             return True
         return bool(poll.poll(0))
 
-    def wait(self, answer: Future[T], cancel: Callable[[], object]) -> T:
-        """The answer, which must come by itself when the deadline passes. Raises CallerGone after cancelling, or what the answer raises."""
-        while True:
-            try:
-                return answer.result(timeout=LOOK_S)
-            except TimeoutError:
-                if self.abandoned():
-                    cancel()
-                    metrics.REJECTED.labels("caller_gone").inc()
-                    raise CallerGone from None
+    def check(self) -> None:
+        """Before something costly begins. Raises UpstreamTimeout after the deadline, CallerGone when the caller hung up."""
+        if self.left_s <= 0:
+            metrics.REJECTED.labels("deadline").inc()
+            raise UpstreamTimeout
+        self._check_caller()
+
+    def wait(self, answer: Future[T], cancel: Callable[[], object] | None = None) -> T:
+        """The answer, or what it raises. Raises TimeoutError at the deadline, CallerGone when the caller hung up meanwhile.
+
+        With `cancel` both are noticed at once and the work is cancelled. Without it hanging up is noticed when the answer is there: what
+        goes on costs what it costs, and counts as under way.
+        """
+        look_s = LOOK_S if cancel else math.inf
+        while not answer.done() and self.left_s > 0 and not (cancel and self.abandoned()):
+            futures.wait([answer], min(max(self.left_s, 0), look_s))
+        if cancel and not answer.done():
+            cancel()
+        self._check_caller()
+        return answer.result(timeout=0)
+
+    def _check_caller(self) -> None:
+        if self.abandoned():
+            metrics.REJECTED.labels("caller_gone").inc()
+            raise CallerGone
 
 
 CURRENT: ContextVar[Call | None] = ContextVar("vultus_call", default=None)

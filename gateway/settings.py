@@ -25,6 +25,10 @@ class Settings(BaseSettings):
     max_wait_s: float = Field(0.02, ge=0, description="Longest wait for one of the places at work, seconds; then 503.")
     drain_notice_s: float = Field(2.0, ge=0, description="How long a stopping gateway says that it is not ready while it still answers.")
     shared_memory: bool = Field(True, description="Hand pixels to a Triton on this machine's loopback in shared memory, where that works.")
+    cancel_at_triton: bool = Field(
+        False,
+        description="Cancel the calls of callers that hung up: only at a Triton that is newer than the embedded one, which may crash.",
+    )
     model_repository: Path = Field(REPOSITORY, description="Where model.toml and config.pbtxt of every model lie.")
     max_body_bytes: int = Field(28 * 2**20, gt=0, description="Largest request body that is read, bytes (base64 of the largest image).")
     max_image_bytes: int = Field(20 * 2**20, gt=0, description="Largest image file, bytes.")

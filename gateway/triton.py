@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent import futures
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tritonclient.grpc as triton
@@ -19,17 +20,22 @@ from gateway.breaker import Breaker
 from gateway.errors import GatewayError, InternalError, ModelContractError, UpstreamOverloaded, UpstreamTimeout, UpstreamUnavailable
 from gateway.models import ENSEMBLE, Config
 from gateway.retry import QUEUE_FULL, QUEUED_TOO_LONG, nobody_there, retrying
-from gateway.shared_pixels import SharedPixels
+from gateway.shared_pixels import Region, SharedPixels
 
 Tensors = dict[str, NDArray[Any]]
+Answer: TypeAlias = Future[triton.InferResult]
+
+DEADLINE, NOT_FOUND = "StatusCode.DEADLINE_EXCEEDED", "StatusCode.NOT_FOUND"  # the latter also: no such shared region
+# A call that is not to be cancelled has so long beyond the deadline of its caller, and a process that ends waits so long for such calls.
+GIVEN_UP_AFTER_S, LAST_ANSWERS_S = 30.0, 5.0
 
 # gRPC status to error. UNAVAILABLE is also what Triton answers for its queues, hence the look at the message below.
 BY_STATUS: dict[str, type[GatewayError]] = {
     "StatusCode.UNAVAILABLE": UpstreamUnavailable,
-    "StatusCode.DEADLINE_EXCEEDED": UpstreamTimeout,
+    DEADLINE: UpstreamTimeout,
     "StatusCode.RESOURCE_EXHAUSTED": UpstreamOverloaded,
     "StatusCode.CANCELLED": UpstreamUnavailable,
-    "StatusCode.NOT_FOUND": UpstreamUnavailable,
+    NOT_FOUND: UpstreamUnavailable,
     "StatusCode.INVALID_ARGUMENT": ModelContractError,
     "StatusCode.INTERNAL": UpstreamUnavailable,
     "StatusCode.UNKNOWN": UpstreamUnavailable,
@@ -52,12 +58,13 @@ CHANNEL_OPTIONS = [
 class TritonClient:
     """One channel a process, made on first use and therefore after gunicorn has forked. Thread-safe."""
 
-    def __init__(self, address: str, deadline_s: float, shared_memory: bool = True) -> None:
-        self._address, self._deadline_s = address, deadline_s
+    def __init__(self, address: str, deadline_s: float, shared_memory: bool = True, cancels: bool = False) -> None:
+        self._address, self._deadline_s, self._cancels = address, deadline_s, cancels
         self._shared = SharedPixels(address, shared_memory)
         self._lock = threading.Lock()
         self._client: triton.InferenceServerClient | None = None
         self._breaker = Breaker(lambda: self.is_ready(0.5))
+        self._under_way: set[Answer] = set()
 
     def infer(self, image: NDArray[np.uint8], outputs: Sequence[str]) -> Tensors:
         """Run the ensemble on one RGB uint8 picture [H,W,3], asking for `outputs` only, within what is left of the current call.
@@ -81,7 +88,7 @@ class TritonClient:
 
     def _judge(self, problem: InferenceServerException, waited_s: float) -> None:
         """Tell the breaker. A timeout counts only when the wait was long: a caller may have asked for a short one."""
-        if problem.status() == "StatusCode.DEADLINE_EXCEEDED":
+        if problem.status() == DEADLINE:
             if waited_s >= self._deadline_s / 2:
                 self._breaker.failed()
         elif nobody_there(problem):
@@ -95,45 +102,72 @@ class TritonClient:
         region = self._shared.place(self._connection(), image, current.left_s)
         if region is None:
             tensor.set_data_from_numpy(np.ascontiguousarray(image)[None])
-            return self._ask(current, [tensor], wanted)
+            return self._ask(current, tensor, wanted, Future())
         tensor.set_shared_memory(region.name, image.nbytes)
-        settled = False
+        answer: Answer = Future()
         try:
-            answer = self._ask(current, [tensor], wanted)
-            settled = True
+            return self._ask(current, tensor, wanted, answer)
         except InferenceServerException as problem:
-            settled = problem.status() == "StatusCode.NOT_FOUND"  # also what it says of a region that it does not know
-            if settled and self._shared.forgotten(self._connection(), region):
+            if problem.status() == NOT_FOUND and self._shared.forgotten(self._connection(), region):
                 region = None
                 return self._attempt(current, image, wanted)
             raise
         finally:
             if region:
-                self._shared.give_back(region, settled, current.left_s)
-        return answer
+                self._when_read(answer, region, current)
 
-    def _ask(self, current: call.Call, inputs: list[triton.InferInput], wanted: list[triton.InferRequestedOutput]) -> triton.InferResult:
-        """Send and wait, cancelled when the caller hangs up. Triton drops what waits in its queues for longer than the deadline."""
-        left_s = current.left_s
-        if left_s <= 0:
-            metrics.REJECTED.labels("deadline").inc()
-            raise UpstreamTimeout
-        answer: Future[triton.InferResult] = Future()
+    def _ask(
+        self, current: call.Call, image: triton.InferInput, wanted: list[triton.InferRequestedOutput], answer: Answer
+    ) -> triton.InferResult:
+        """Send, and wait for what settles `answer`."""
+        with tracing.inference() as headers:
+            self._under_way.add(answer)
+            answer.add_done_callback(self._under_way.discard)
+            try:
+                current.check()
+                cancel = self._send(image, wanted, answer, current.left_s, headers)
+            except BaseException:
+                answer.cancel()
+                raise
+            try:
+                return current.wait(answer, cancel if self._cancels else None)
+            except TimeoutError:
+                raise InferenceServerException("no answer within the deadline", DEADLINE) from None
+
+    def _send(
+        self, image: triton.InferInput, wanted: list[triton.InferRequestedOutput], answer: Answer, left_s: float, headers: dict[str, str]
+    ) -> Callable[[], object]:
+        """What cancels the call. Triton drops what waits in its queues for longer than `left_s`.
+
+        gRPC's own deadline would cancel the call, too: where that is not wanted it is later.
+        """
 
         def settle(result: triton.InferResult | None, error: InferenceServerException | None) -> None:
             answer.set_exception(error) if error else answer.set_result(result)
 
-        with tracing.inference() as headers:
-            sent = self._connection().async_infer(
-                ENSEMBLE, inputs, settle, outputs=wanted, client_timeout=left_s, timeout=int(left_s * 1e6), headers=headers
-            )
-            return current.wait(answer, sent.cancel)
+        ends_s = left_s if self._cancels else left_s + GIVEN_UP_AFTER_S
+        sent = self._connection().async_infer(
+            ENSEMBLE, [image], settle, outputs=wanted, client_timeout=ends_s, timeout=int(left_s * 1e6), headers=headers
+        )
+        cancel: Callable[[], object] = sent.cancel
+        return cancel
+
+    def _when_read(self, answer: Answer, region: Region, current: call.Call) -> None:
+        """Give the region back, now or, after a call that is still under way at its deadline, when Triton has answered."""
+
+        def give_back(ended: Answer) -> None:
+            problem = None if ended.cancelled() else ended.exception()
+            settled = problem is None or (isinstance(problem, InferenceServerException) and problem.status() == NOT_FOUND)
+            self._shared.give_back(region, settled, current.left_s)
+
+        answer.add_done_callback(give_back)
 
     def close(self) -> None:
-        """Before this process ends: Triton keeps nothing of it."""
+        """Before this process ends: Triton keeps nothing of it, and finishes what this process asked for."""
         with self._lock:
             client = self._client
         if client:
+            futures.wait(set(self._under_way), LAST_ANSWERS_S)
             self._shared.close(client)
 
     def is_ready(self, timeout_s: float = 1) -> bool:

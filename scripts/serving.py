@@ -1,6 +1,6 @@
 """Starts Triton and the gateway, watches both, stops both.
 
-Ready when both answer; ends on Ctrl-C or SIGTERM. Triton is restarted when it dies, with a growing pause.
+Ready when both answer; ends on Ctrl-C or SIGTERM. Triton is restarted when it dies or hangs, with a growing pause.
 """
 
 from __future__ import annotations
@@ -194,7 +194,8 @@ def _watch(gateway: subprocess.Popen[bytes], embedded: EmbeddedTriton | None, st
             continue
         if time.monotonic() - started > STABLE_S:
             pause = FIRST_PAUSE_S
-        _say(f"Triton ended; starting it again in {pause:g} s")
+        crashed = f" ({embedded.crashed_by})" if embedded.crashed_by else ""
+        _say(f"Triton ended{crashed}; starting it again in {pause:g} s")
         embedded.stop(0)
         stop.wait(pause)
         pause = min(2 * pause, LONGEST_PAUSE_S)

@@ -22,6 +22,8 @@ COPY --from=build /opt/vultus /opt/vultus
 COPY --from=build /opt/app /opt/app
 COPY --from=build /opt/triton /opt/triton
 COPY docker/triton/start /usr/local/bin/vultus-triton
+# Says, and ends the container, when a model does not work while Triton's health calls say ready.
+COPY scripts/embedded_triton/alive.py /usr/local/bin/vultus-triton-alive
 # Baked in; mount another folder over /models to serve other weights.
 COPY model_repository /models
 ENV PATH=/opt/vultus/bin:$PATH \
@@ -35,8 +37,8 @@ WORKDIR /tmp
 USER 10001:10001
 EXPOSE 8000 8001 8002
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["python", "-c", "import http.client as h, sys; c = h.HTTPConnection('127.0.0.1', 8000, timeout=3); c.request('GET', '/v2/health/ready'); sys.exit(c.getresponse().status != 200)"]
+HEALTHCHECK --interval=10s --timeout=60s --start-period=120s --retries=3 \
+    CMD ["vultus-triton-alive", "--end", "http://127.0.0.1:8002/metrics"]
 ENTRYPOINT ["python", "-m", "scripts.embedded_triton", "vultus-triton"]
 # Options of tritonserver. The profile is each model's config.pbtxt.
 CMD ["--allow-gpu-metrics=false"]

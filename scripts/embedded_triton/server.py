@@ -16,7 +16,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.embedded_triton import pools
+from scripts.embedded_triton import alive, pools
 from scripts.embedded_triton.layout import Layout
 
 FAILED_MODEL = re.compile(r"failed to load '([^']+)' version \d+: (.*)")
@@ -26,6 +26,8 @@ TRACED_AS = "service.name=triton"
 # tritonserver 2.51 was seen to crash while it loads models, in one start of several hundred on busy machines.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 STARTS, CRASH_LINES = 3, 25
+# How often it is looked whether models work, and how many looks in a row without that end the server. No batch takes that long.
+LOOK_EVERY_S, LOOKS = 5.0, 5
 
 
 def crash(status: int | None) -> str:
@@ -64,6 +66,7 @@ class EmbeddedTriton:
         self._layout, self._repository, self.ports = layout, repository, ports
         self._arguments, self._verbose = arguments, verbose
         self._process: subprocess.Popen[str] | None = None
+        self._stopping = threading.Event()
         self._tail: collections.deque[str] = collections.deque(maxlen=400)
 
     def start(self, timeout_s: float, stop: threading.Event) -> None:
@@ -109,14 +112,42 @@ class EmbeddedTriton:
                 self.stop(0)
                 raise DidNotStart(f"Triton was not ready after {timeout_s:.0f} s.")
             stop.wait(0.05)
+        self._stopping = threading.Event()
+        threading.Thread(target=self._attend, args=(self._process, self._stopping), daemon=True).start()
+
+    def _attend(self, process: subprocess.Popen[str], stopping: threading.Event) -> None:
+        """While it lives: end it when its models do not work, so that whoever watches starts it again. See alive.py."""
+        url, before, looks, why = f"http://{self.ports.host}:{self.ports.metrics}/metrics", alive.Look(), 0, ""
+        while looks < LOOKS:
+            if stopping.wait(LOOK_EVERY_S) or process.poll() is not None:
+                return
+            if alive.lost(process.pid):
+                why = "a process of a model has ended"
+                break
+            try:
+                now = alive.look(url)
+                models, before = alive.broken(before, now), now
+                why = f"nothing is answered by {', '.join(models)}" if models else ""
+            except (OSError, ValueError):
+                why = "it says nothing"
+            looks = looks + 1 if why else 0
+        if not stopping.is_set():
+            sys.stderr.write(f"vultus: Triton does not work ({why}): ending it\n")
+            process.kill()
 
     @property
     def running(self) -> bool:
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def crashed_by(self) -> str:
+        """Name of the signal of a program error that ended the process, or nothing."""
+        return crash(self._process.poll()) if self._process else ""
+
     def stop(self, grace_s: float) -> None:
         """End the server politely within `grace_s`, then whatever is left of its process group, then its shared memory."""
+        self._stopping.set()
         if self._process is None:
             return
         if self.running and grace_s:

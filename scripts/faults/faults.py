@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import random
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from scripts.faults.place import Place, set_clock
+from scripts.serving import ROOT, SAMPLE
 from scripts.traffic.questions import SMALL, questions
 
 Mend = Callable[[], None]
@@ -103,6 +106,37 @@ def hang_up(place: Place) -> Mend:
     return mend
 
 
+def freeze_model(place: Place) -> Mend:
+    """SIGSTOP to every process of one model, for good: as a model that hangs, of which Triton's health says nothing."""
+    for process in place.processes("model face_expression"):
+        process.suspend()
+    return _nothing
+
+
+def kill_clients(place: Place) -> Mend:
+    """Programs that ask Triton themselves are killed one after the other, with calls under way."""
+    ended = threading.Event()
+
+    def live_and_die() -> None:
+        chance = random.Random(0)  # noqa: S311
+        command = [sys.executable, "-m", "scripts.faults.doomed", place.server.grpc, str(SAMPLE)]
+        while not ended.is_set():
+            with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
+                if client.stdout:
+                    client.stdout.readline()
+                time.sleep(chance.uniform(*HANG_UP_AFTER_S))
+                client.kill()
+
+    thread = threading.Thread(target=live_and_die)
+    thread.start()
+
+    def mend() -> None:
+        ended.set()
+        thread.join()
+
+    return mend
+
+
 def fill_pictures(place: Place) -> Mend:
     """No byte left on the file system of the picture folder."""
     if not place.pictures_is_small:
@@ -164,7 +198,10 @@ FAULTS = (
     Fault("kill -9 the server of decoders", 0, kill("decoder server")),
     Fault("freeze Triton for 12 s", 12, freeze_triton),
     Fault("slow Triton for 12 s", 12, slow_triton),
+    Fault("kill -9 a process of a model", 0, kill("model face_expression")),
+    Fault("freeze a model for good", 0, freeze_model),
     Fault("callers hang up for 30 s", 30, hang_up),
+    Fault("gRPC clients are killed for 30 s", 30, kill_clients),
     Fault("picture storage full for 8 s", 8, fill_pictures),
     Fault("key database gone for 8 s", 8, drop_keys),
     Fault("key database locked for 14 s", 14, lock_keys),

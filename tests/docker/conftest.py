@@ -87,7 +87,7 @@ def running_triton(triton_image: Image, triton_ports: dict[str, int]) -> Iterato
     options = [f"--{name}-port={port}" for name, port in triton_ports.items()]
     running = Running(triton_image.start(*options, *(f"--{name}-address=127.0.0.1" for name in triton_ports)))
     try:
-        wait_until(lambda: triton_image.healthy(port=triton_ports["http"]), running)
+        wait_until(lambda: triton_image.healthy(port=triton_ports["metrics"]), running)
         yield running
     finally:
         running.stop()

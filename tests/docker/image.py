@@ -84,9 +84,11 @@ class Image:
         )  # fmt: skip
 
     def healthy(self, **ports: int) -> bool:
-        """HEALTHCHECK's own command, its port (8080 or 8000) replaced by `port`."""
-        command = [re.sub(r"\b80[08]0\b", str(ports["port"]), self.inside(part)) for part in self.healthcheck]
-        return subprocess.run(command, env=self.full_environment(), capture_output=True, check=False).returncode == 0
+        """HEALTHCHECK's own command, its port (8080 or 8002) replaced by `port`."""
+        program, *options = (re.sub(r"\b80(80|02)\b", str(ports["port"]), self.inside(part)) for part in self.healthcheck)
+        environment = self.full_environment()
+        found = shutil.which(program, path=environment["PATH"]) or program
+        return subprocess.run([found, *options], env=environment, capture_output=True, check=False).returncode == 0
 
 
 def follow(dockerfile: Path, root: Path) -> Image:

@@ -5,15 +5,21 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
+from scripts.embedded_triton import alive
 from scripts.embedded_triton.allocation import MALLOC
 from scripts.locks import LOCKS
 from tests.docker.conftest import Running, free_port, wait_until
@@ -100,6 +106,16 @@ def test_triton_knows_every_option(path: Path, triton_help: str) -> None:
     options = triton_options(path)
     assert {"--model-repository", "--strict-readiness"} < options
     assert options <= known
+
+
+@pytest.mark.parametrize("path", [TRITON_GPU, TRITON_CPU], ids=["gpu", "cpu"])
+def test_the_probe_is_given_time(path: Path) -> None:
+    """All its looks, before the engine gives it up; and it asks the metrics' port."""
+    given, _, command = dict(instructions(path))["HEALTHCHECK"].partition("CMD")
+    timeout_s = int(re.findall(r"--timeout=(\d+)s", given)[0])
+    assert timeout_s > alive.LOOKS * (alive.LOOKS_APART_S + 2 * alive.TIMEOUT_S)
+    assert json.loads(command) == ["vultus-triton-alive", "--end", alive.METRICS_URL]
+    assert ("scripts/embedded_triton/alive.py /usr/local/bin/vultus-triton-alive") in [v for n, v in instructions(path) if n == "COPY"]
 
 
 def test_the_gpu_image_takes_a_profile_that_every_model_has() -> None:
@@ -232,10 +248,55 @@ def test_triton_writes_nothing(running_triton: Running, triton_image: Image) -> 
     assert {path for path in files_of(triton_image.root) if path.startswith("tmp/")} == set()
 
 
-@pytest.mark.integration
-def test_triton_stops_when_told(triton_image: Image) -> None:
+@contextmanager
+def triton_of_its_own(image: Image) -> Iterator[tuple[Running, dict[str, int]]]:
     ports = {name: free_port() for name in ("grpc", "http", "metrics")}
     options = [f"--{name}-port={port}" for name, port in ports.items()]
-    running = Running(triton_image.start(*options, *(f"--{name}-address=127.0.0.1" for name in ports)))
-    wait_until(lambda: triton_image.healthy(port=ports["http"]), running)
-    assert running.stop() == 0
+    running = Running(image.start(*options, *(f"--{name}-address=127.0.0.1" for name in ports)))
+    try:
+        wait_until(lambda: image.healthy(port=ports["metrics"]), running)
+        yield running, ports
+    finally:
+        running.stop()
+
+
+@pytest.mark.integration
+def test_the_probe_sees_what_triton_does_not(triton_image: Image) -> None:
+    """The processes of a model are stopped, then killed, and Triton itself says that all is well."""
+    program = triton_image.inside("/usr/local/bin/vultus-triton-alive")
+    image = grpc.InferInput("IMAGE", [1, 64, 64, 3], "UINT8")
+    image.set_data_from_numpy(np.zeros((1, 64, 64, 3), np.uint8))
+    with triton_of_its_own(triton_image) as (running, ports), grpc.InferenceServerClient(f"127.0.0.1:{ports['grpc']}") as client:
+
+        def ask() -> None:
+            client.async_infer("face_analysis", [image], lambda **_: None, outputs=[grpc.InferRequestedOutput("BEAUTY")])
+
+        def probe() -> tuple[int, str]:
+            command = [program, f"http://127.0.0.1:{ports['metrics']}/metrics"]
+            done = subprocess.run(command, env=triton_image.full_environment(), capture_output=True, text=True, check=False)
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports['http']}/v2/health/ready") as ready:
+                assert ready.status == 200
+            return done.returncode, done.stderr
+
+        family = psutil.Process(running.process.pid).children(recursive=True)
+        hung = [process for process in family if "face_beauty" in " ".join(process.cmdline())]
+        assert hung
+        for process in hung:
+            process.suspend()
+        for _ in range(40):
+            ask()
+        deadline = time.monotonic() + 60
+        while (said := probe()) == (0, ""):
+            assert time.monotonic() < deadline
+        assert said == (1, "nothing is answered by face_beauty\n")
+        hung[0].kill()
+        while (said := probe()) != (1, "dead processes of models: 1\n"):
+            assert time.monotonic() < deadline, said
+        for process in hung[1:]:
+            process.resume()
+
+
+@pytest.mark.integration
+def test_triton_stops_when_told(triton_image: Image) -> None:
+    with triton_of_its_own(triton_image) as (running, _):
+        assert running.stop() == 0

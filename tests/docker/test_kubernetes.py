@@ -70,11 +70,13 @@ def test_ports_are_those_of_the_images(overlay: str) -> None:
 def test_probes_ask_ports_and_paths_that_exist(overlay: str, app: Flask) -> None:
     routes = {rule.rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ())}
     for _, container in containers(overlay):
-        asked = {probe: container[probe]["httpGet"] for probe in PROBES if probe in container}
-        assert {"startupProbe", "livenessProbe"} <= asked.keys()
+        assert {"startupProbe", "livenessProbe"} <= container.keys()
+        asked = {probe: container[probe]["httpGet"] for probe in PROBES if "httpGet" in container.get(probe, {})}
+        programs = {tuple(container[probe]["exec"]["command"]) for probe in PROBES if "exec" in container.get(probe, {})}
+        assert programs == (set() if container["name"] == "gateway" else {("vultus-triton-alive",)})
         assert {get["port"] for get in asked.values()} <= named_ports(container).keys()
         paths = {get["path"] for get in asked.values()}
-        assert paths <= (routes if container["name"] == "gateway" else {"/v2/health/ready", "/v2/health/live"})
+        assert paths <= (routes if container["name"] == "gateway" else {"/v2/health/ready"})
     assert all("readinessProbe" in pod["spec"]["containers"][0] for pod in pods(overlay).values())
 
 
@@ -86,7 +88,8 @@ def test_triton_knows_the_options(overlay: str, triton_help: str) -> None:
 
 @pytest.mark.integration
 def test_triton_answers_its_probes(overlay: str, running_triton: Running, triton_ports: dict[str, int]) -> None:
-    asked = {c[probe]["httpGet"]["path"] for _, c in containers(overlay) if c["name"] == "triton" for probe in PROBES if probe in c}
+    probes = [c[probe] for _, c in containers(overlay) if c["name"] == "triton" for probe in PROBES if probe in c]
+    asked = {probe["httpGet"]["path"] for probe in probes if "httpGet" in probe}
     assert asked
     for path in asked:
         with urllib.request.urlopen(f"http://127.0.0.1:{triton_ports['http']}{path}") as answer:

@@ -72,7 +72,7 @@ def guarded(triton_image: Image, authority: trustme.CA, tmp_path_factory: pytest
     more = [f"--{name}-{key}" for name, port in ports.items() for key in (f"port={port}", "address=127.0.0.1")]
     running = Running(triton_image.start(*options, *more))
     try:
-        wait_until(lambda: triton_image.healthy(port=ports["http"]), running)
+        wait_until(lambda: triton_image.healthy(port=ports["metrics"]), running)
         yield f"localhost:{ports['grpc']}"
     finally:
         running.stop()

@@ -70,7 +70,7 @@ def test_the_python_client(served: Served, tmp_path: Path) -> None:
 
 
 def close(printed: Any, actual: Any) -> None:
-    """Same structure and text; numbers may differ in the last place, because processors round differently."""
+    """Same structure and text; numbers may differ by little: 8-bit sums of processors differ (age 35.6 without AVX-512, 35.9 with VNNI)."""
     if isinstance(printed, dict):
         assert list(printed) == list(actual)
         for key in printed:
@@ -80,7 +80,7 @@ def close(printed: Any, actual: Any) -> None:
         for one, other in zip(printed, actual, strict=True):
             close(one, other)
     elif isinstance(printed, float):
-        assert abs(printed - actual) <= 0.02 + 0.002 * abs(printed)
+        assert abs(printed - actual) <= 0.02 + 0.015 * abs(printed)
     else:
         assert printed == actual
 

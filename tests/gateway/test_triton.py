@@ -7,6 +7,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent import futures
+from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -15,9 +17,9 @@ from tritonclient.utils import InferenceServerException
 
 from gateway import breaker, metrics, retry
 from gateway.analyzer import GEOMETRY
-from gateway.call import CURRENT, Call
+from gateway.call import CURRENT, LOOK_S, Call
 from gateway.errors import CallerGone, GatewayError, UpstreamOverloaded, UpstreamTimeout, UpstreamUnavailable
-from gateway.triton import TritonClient
+from gateway.triton import GIVEN_UP_AFTER_S, TritonClient
 from tests.grpc_server import UNAVAILABLE, Scripted, serving
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)
@@ -47,13 +49,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_both_deadlines_are_what_is_left_of_the_call(server: tuple[Scripted, TritonClient]) -> None:
+@pytest.mark.parametrize(("cancels", "later_s"), [(True, 0), (False, GIVEN_UP_AFTER_S)])
+def test_both_deadlines_are_what_is_left_of_the_call(server: tuple[Scripted, TritonClient], cancels: bool, later_s: float) -> None:
+    """gRPC's would cancel the call, so it is later where that is not wanted."""
     servicer, client = server
+    client._cancels = cancels
     with during(Call(time.monotonic() + 2)):
         client.infer(PICTURE, GEOMETRY)
     client.infer(PICTURE, GEOMETRY)
     # The server's clock may see a few milliseconds more than were left.
-    assert [limit - 1.5 < left < limit + 0.2 for left, limit in zip(servicer.seconds_left, (2, 5), strict=True)] == [True, True]
+    limits = (2 + later_s, 5 + later_s)
+    assert [limit - 1.5 < left < limit + 0.2 for left, limit in zip(servicer.seconds_left, limits, strict=True)] == [True, True]
     assert [1e6 < us <= limit for us, limit in zip(servicer.timeout_us, (2e6, 5e6), strict=True)] == [True, True]
 
 
@@ -64,17 +70,26 @@ def test_a_call_whose_time_is_over_asks_nobody(server: tuple[Scripted, TritonCli
     assert servicer.asked == 0
 
 
-def test_a_slow_server_is_left_at_the_deadline(server: tuple[Scripted, TritonClient]) -> None:
+@pytest.mark.parametrize("cancels", [True, False])
+def test_a_slow_server_is_left_at_the_deadline(server: tuple[Scripted, TritonClient], cancels: bool) -> None:
     servicer, client = server
+    client._cancels = cancels
     servicer.free.clear()
     with during(Call(time.monotonic() + 0.3)), pytest.raises(UpstreamTimeout):
         client.infer(PICTURE, GEOMETRY)
-    assert servicer.cancelled.wait(5)
+    if cancels:
+        assert servicer.cancelled.wait(5)
+        return
+    assert len(client._under_way) == 1
+    assert not servicer.cancelled.is_set()
+    servicer.free.set()
+    client.close()  # waits for what is under way
+    assert not client._under_way
 
 
-def test_the_call_is_cancelled_when_the_caller_hangs_up(server: tuple[Scripted, TritonClient]) -> None:
-    servicer, client = server
-    servicer.free.clear()
+@contextlib.contextmanager
+def hanging_up(servicer: Scripted) -> Iterator[Call]:
+    """A call of a caller that hangs up as soon as the server works for it."""
     ours, theirs = socket.socketpair()
 
     def hang_up() -> None:
@@ -82,9 +97,78 @@ def test_the_call_is_cancelled_when_the_caller_hangs_up(server: tuple[Scripted, 
         theirs.close()
 
     threading.Thread(target=hang_up).start()
-    with ours, during(Call(time.monotonic() + 20, ours)), pytest.raises(CallerGone):
+    with ours, during(call := Call(time.monotonic() + 20, ours)):
+        yield call
+
+
+def test_the_call_is_cancelled_when_the_caller_hangs_up(server: tuple[Scripted, TritonClient]) -> None:
+    servicer, client = server
+    client._cancels = True
+    servicer.free.clear()
+    with hanging_up(servicer), pytest.raises(CallerGone):
         client.infer(PICTURE, GEOMETRY)
     assert servicer.cancelled.wait(5)
+
+
+def test_where_it_is_not_cancelled_the_call_lasts_until_the_server_is_done(server: tuple[Scripted, TritonClient]) -> None:
+    """So that what is under way is counted as long as it is."""
+    servicer, client = server
+    servicer.free.clear()
+    gone = metrics.REJECTED.labels("caller_gone")
+    before = gone._value.get()
+
+    def finish(call: Call) -> None:
+        while not call.abandoned():
+            time.sleep(0.01)
+        time.sleep(4 * LOOK_S)
+        done.append(servicer.cancelled.is_set())
+        servicer.free.set()
+
+    done: list[bool] = []
+    with hanging_up(servicer) as call:
+        finisher = threading.Thread(target=finish, args=(call,))
+        finisher.start()
+        with pytest.raises(CallerGone):
+            client.infer(PICTURE, GEOMETRY)
+        finisher.join()
+    assert done == [False]
+    assert gone._value.get() == before + 1
+
+
+def test_nobody_is_asked_for_a_caller_that_has_hung_up(server: tuple[Scripted, TritonClient]) -> None:
+    servicer, client = server
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours, during(Call(time.monotonic() + 20, ours)), pytest.raises(CallerGone):
+        client.infer(PICTURE, GEOMETRY)
+    assert servicer.asked == 0
+    assert not client._under_way
+
+
+def test_shared_memory_comes_back_only_when_the_server_is_done(
+    server: tuple[Scripted, TritonClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may read the picture until then, however long ago its caller was told that it is too late."""
+    servicer, client = server
+    given_back: list[bool] = []
+    monkeypatch.setattr(client._shared, "place", lambda *_: SimpleNamespace(name="region"))
+    monkeypatch.setattr(client._shared, "give_back", lambda _, settled, __: given_back.append(settled))
+    client.infer(PICTURE, GEOMETRY)
+    assert given_back == [True]
+    servicer.free.clear()
+    with during(Call(time.monotonic() + 0.3)), pytest.raises(UpstreamTimeout):
+        client.infer(PICTURE, GEOMETRY)
+    assert given_back == [True]
+    servicer.free.set()
+    futures.wait(set(client._under_way), 5)
+    assert given_back == [True, True]
+    with during(Call(time.monotonic() - 0.1)), pytest.raises(UpstreamTimeout):
+        client.infer(PICTURE, GEOMETRY)
+    assert given_back == [True, True, True]
+    servicer.failures = [(grpc.StatusCode.INTERNAL, "")]
+    with pytest.raises(UpstreamUnavailable):
+        client.infer(PICTURE, GEOMETRY)
+    assert given_back == [True, True, True, False], "after a failure nobody knows who still reads"
 
 
 def test_bytes_of_a_next_request_are_no_hanging_up() -> None:

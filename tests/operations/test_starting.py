@@ -6,18 +6,21 @@ import os
 import socket
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
-from scripts.embedded_triton import pools
+from scripts.embedded_triton import alive, pools, server
 from scripts.embedded_triton.layout import Layout
 from scripts.embedded_triton.server import STARTS, Crashed, DidNotStart, EmbeddedTriton, Ports, crash
 
-# Writes down each start, then does what it was told for that start; `serve` answers as a ready Triton does.
+# Writes down each start, then does what it was told for that start; `serve` answers as a ready Triton does, `hang` as one with a model
+# that works no more, `lose` as one whose model's process has ended.
 BINARY = """#!{python}
-import http.server, os, pathlib, signal, sys
+import http.server, os, pathlib, signal, subprocess, sys, threading
 starts = pathlib.Path(os.environ["STARTS_FILE"])
 with starts.open("a") as file:
     file.write("started\\n")
@@ -31,17 +34,26 @@ if act == "wait":
 if act == "refuse":
     print("error: failed to load 'face_detector' version 1: it is damaged", flush=True)
     sys.exit(1)
+if act == "lose":
+    stub = pathlib.Path(sys.argv[0]).with_name("triton_python_backend_stub")
+    stub.symlink_to("/bin/true")
+    subprocess.Popen([stub])
 
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
+        waiting = 3 if act == "hang" else 0
+        self.wfile.write(b'nv_inference_pending_request_count{{model="face_expression",version="1"}} %d\\n' % waiting)
+        self.wfile.write(b'nv_inference_request_success{{model="face_expression",version="1"}} 7\\n')
 
     def log_message(self, *_):
         pass
 
-port = next(int(option.split("=")[1]) for option in sys.argv if option.startswith("--http-port="))
-http.server.HTTPServer(("127.0.0.1", port), Ready).serve_forever()
+for name in ("metrics", "http"):
+    port = next(int(option.split("=")[1]) for option in sys.argv if option.startswith(f"--{{name}}-port="))
+    server = http.server.HTTPServer(("127.0.0.1", port), Ready)
+    threading.Thread(target=server.serve_forever).start()
 """
 
 
@@ -117,6 +129,53 @@ def test_who_stops_need_not_wait_for_the_start(tmp_path: Path) -> None:
     assert fake.triton.running
     fake.triton.stop(5)
     assert not fake.triton.running
+
+
+def test_a_server_whose_model_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(server, "LOOK_EVERY_S", 0.05)
+    fake = Fake(tmp_path, "hang serve")
+    try:
+        fake.triton.start(20, threading.Event())
+        deadline = time.monotonic() + 20
+        while fake.triton.running:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert capsys.readouterr().err == "vultus: Triton does not work (nothing is answered by face_expression): ending it\n"
+        assert fake.triton.crashed_by == ""
+        fake.triton.start(20, threading.Event())
+        time.sleep(1)
+        assert fake.triton.running, "one that only idles is left alone"
+    finally:
+        fake.triton.stop(5)
+
+
+def test_a_server_that_lost_a_process_of_a_model_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server, "LOOK_EVERY_S", 0.05)
+    fake = Fake(tmp_path, "lose")
+    try:
+        fake.triton.start(20, threading.Event())
+        deadline = time.monotonic() + 20
+        while fake.triton.running:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert "(a process of a model has ended)" in capsys.readouterr().err
+    finally:
+        fake.triton.stop(5)
+
+
+def test_a_server_that_says_nothing_any_more_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(alive, "TIMEOUT_S", 0.05)
+    fake = Fake(tmp_path, "serve")
+    try:
+        fake.triton.start(20, threading.Event())
+        (process,) = [child for child in psutil.Process().children() if child.cmdline()[1:2] == [str(tmp_path / "tritonserver")]]
+        process.suspend()
+        process.wait(20)
+    finally:
+        fake.triton.stop(5)
 
 
 def test_what_dead_servers_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
