@@ -70,7 +70,7 @@ def test_the_python_client(served: Served, tmp_path: Path) -> None:
 
 
 def close(printed: Any, actual: Any) -> None:
-    """Same structure and text; numbers may differ by little: 8-bit sums of processors differ (age 35.6 without AVX-512, 35.9 with VNNI)."""
+    """Same structure and text; numbers may differ by little: processors with and without AVX-512 say 35.6 and 35.9 for the age."""
     if isinstance(printed, dict):
         assert list(printed) == list(actual)
         for key in printed:
@@ -80,7 +80,8 @@ def close(printed: Any, actual: Any) -> None:
         for one, other in zip(printed, actual, strict=True):
             close(one, other)
     elif isinstance(printed, float):
-        assert abs(printed - actual) <= 0.02 + 0.015 * abs(printed)
+        last_place = 10.0 ** -len(str(printed).partition(".")[2])
+        assert abs(printed - actual) <= 0.02 + 1.01 * last_place + 0.015 * abs(printed)
     else:
         assert printed == actual
 
