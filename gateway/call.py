@@ -67,10 +67,13 @@ class Call:
         look_s = LOOK_S if cancel else math.inf
         while not answer.done() and self.left_s > 0 and not (cancel and self.abandoned()):
             futures.wait([answer], min(max(self.left_s, 0), look_s))
-        if cancel and not answer.done():
+        ended = answer.done()  # what cancelling makes of it is no answer
+        if cancel and not ended:
             cancel()
         self._check_caller()
-        return answer.result(timeout=0)
+        if not ended:
+            raise TimeoutError
+        return answer.result()
 
     def _check_caller(self) -> None:
         if self.abandoned():

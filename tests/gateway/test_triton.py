@@ -171,6 +171,13 @@ def test_shared_memory_comes_back_only_when_the_server_is_done(
     assert given_back == [True, True, True, False], "after a failure nobody knows who still reads"
 
 
+def test_what_cancelling_at_the_deadline_makes_of_a_call_is_no_answer() -> None:
+    answer: futures.Future[None] = futures.Future()
+    with pytest.raises(TimeoutError):
+        Call(time.monotonic() + 0.01).wait(answer, lambda: answer.set_exception(InferenceServerException("", "StatusCode.CANCELLED")))
+    assert answer.done()
+
+
 def test_bytes_of_a_next_request_are_no_hanging_up() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
