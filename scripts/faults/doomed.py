@@ -25,7 +25,7 @@ def main(address: str, picture: str) -> None:
     wanted = [triton.InferRequestedOutput(name) for name in OUTPUTS]
     free = threading.Semaphore(UNDER_WAY)
 
-    def settle(_: object, error: object) -> None:
+    def settle(result: object, error: object) -> None:
         threading.Timer(PAUSE_S, free.release).start() if error else free.release()
 
     for number in range(sys.maxsize):
