@@ -23,9 +23,10 @@ from pathlib import Path
 from gateway.exposure import only_here, refusal
 from gateway.settings import Settings
 from scripts.embedded_triton import pools
+from scripts.embedded_triton.alive import WITHOUT_PROXY
 from scripts.embedded_triton.allocation import MALLOC
 from scripts.embedded_triton.layout import Unusable, build
-from scripts.embedded_triton.server import WITHOUT_PROXY, DidNotStart, EmbeddedTriton, Ports, tracing
+from scripts.embedded_triton.server import DidNotStart, EmbeddedTriton, Ports, tracing
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "tests" / "pictures" / "astronaut.jpg"

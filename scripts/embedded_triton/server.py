@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from scripts.embedded_triton.layout import Layout
 
 FAILED_MODEL = re.compile(r"failed to load '([^']+)' version \d+: (.*)")
 ERROR_LINE = re.compile(r"^(?:\[?E|error)[^\]]*\]?\s*(.*)", re.IGNORECASE)
-WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 TRACED_AS = "service.name=triton"
 # tritonserver 2.51 was seen to crash while it loads models, in one start of several hundred on busy machines.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
@@ -186,7 +184,7 @@ class EmbeddedTriton:
     def _is_ready(self) -> bool:
         url = f"http://{self.ports.host}:{self.ports.http}/v2/health/ready"
         try:
-            with WITHOUT_PROXY.open(url, timeout=1) as answer:
+            with alive.WITHOUT_PROXY.open(url, timeout=1) as answer:
                 return bool(answer.status == 200) and self.running
         except (urllib.error.URLError, OSError):
             return False

@@ -71,6 +71,12 @@ class Fake:
     def starts(self) -> int:
         return len(self._starts.read_text().splitlines()) if self._starts.exists() else 0
 
+    def wait_until_ended(self) -> None:
+        deadline = time.monotonic() + 20
+        while self.triton.running:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -136,10 +142,7 @@ def test_a_server_whose_model_hangs_is_ended(tmp_path: Path, monkeypatch: pytest
     fake = Fake(tmp_path, "hang serve")
     try:
         fake.triton.start(20, threading.Event())
-        deadline = time.monotonic() + 20
-        while fake.triton.running:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        fake.wait_until_ended()
         assert capsys.readouterr().err == "vultus: Triton does not work (nothing is answered by face_expression): ending it\n"
         assert fake.triton.crashed_by == ""
         fake.triton.start(20, threading.Event())
@@ -156,10 +159,7 @@ def test_a_server_that_lost_a_process_of_a_model_is_ended(
     fake = Fake(tmp_path, "lose")
     try:
         fake.triton.start(20, threading.Event())
-        deadline = time.monotonic() + 20
-        while fake.triton.running:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        fake.wait_until_ended()
         assert "(a process of a model has ended)" in capsys.readouterr().err
     finally:
         fake.triton.stop(5)
