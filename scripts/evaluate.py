@@ -19,6 +19,7 @@ from scripts.evaluation.attributes import demographics, expression
 from scripts.evaluation.detection import detector
 from scripts.evaluation.liveness import liveness
 from scripts.evaluation.shape import landmarks
+from scripts.evaluation.wild import wild
 from scripts.evaluation.worn import accessories
 from scripts.pipeline import REPOSITORY, DirectPipeline
 from scripts.train.command import common_arguments, sources_from
@@ -44,14 +45,23 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="all models, which is also what naming none does")
     parser.add_argument("--record", action="store_true", help="write results.json into the model repository")
     parser.add_argument("--exact", action="store_true", help="measure the files of 32 bits where 8 bits are served on processors")
+    parser.add_argument(
+        "--wild", action="store_true", help="on strangers' pictures instead; with --record into wild.json beside each model"
+    )
     options = parser.parse_args()
     if options.exact and options.record:
         parser.error("what is recorded is what is served: leave out --exact or --record")
     pipeline = DirectPipeline(exact=options.exact)
+    folder: Path
     options.output.mkdir(parents=True, exist_ok=True)
+    if options.wild:
+        for name, figures in wild(sources_from(options), pipeline, options.output).items():
+            folder = REPOSITORY / name if options.record else options.output
+            (folder / ("wild.json" if options.record else f"{name}.wild.json")).write_text(json.dumps(figures, indent=1) + "\n")
+        return
     for name in options.models or SUITES:
         results = SUITES[name](sources_from(options), pipeline)
-        folder: Path = REPOSITORY / name if options.record else options.output
+        folder = REPOSITORY / name if options.record else options.output
         (folder / ("results.json" if options.record else f"{name}.json")).write_text(json.dumps(results, indent=1) + "\n")
         plots.draw(name, results, options.output)
         for tensor, figures in results.items():

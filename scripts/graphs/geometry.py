@@ -17,6 +17,7 @@ CANDIDATES = 1024
 NEARLY_FILLED = 1.25  # in the square the picture would be enlarged by less than this, and not reduced
 MIN_SCORE = 0.5
 MAX_IOU = 0.3
+MAX_NESTED = 0.75  # of the smaller of two boxes; what lies deeper in a better face, or around it, is no face of its own
 MAX_FACES = 128
 
 CROP_SIDE_PX = 160

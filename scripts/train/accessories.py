@@ -5,21 +5,27 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from scripts.evaluation.statistics import balanced
+from scripts.pipeline import REPOSITORY
 from scripts.train import face_crops, mask_crops, mesh_labels
 from scripts.train.attribute_net import Trunk, View, look
 from scripts.train.attribute_training import held_out, recipe_from, started_from, train
 from scripts.train.command import common_arguments, sources_from, training_arguments
 from scripts.train.crop_batches import Crops, Jitter, Views, plain
 from scripts.train.export import export
-from scripts.train.worn import cut_off, draw_mask, draw_sunglasses
+from scripts.train.repositories import Sources
+from scripts.train.worn import HAT_GONE_PX, cut_off, draw_mask, draw_sunglasses
 
 VIEW = View(size=80)  # the whole crop: hats are above the face
 GLASSES, MASKS, HATS = ("none", "regular", "sun"), mask_crops.CLASSES, ("none", "hat")
+# Sets without labels of what is worn, and their share of the samples.
+TAUGHT = {"lfw": 0.10, "utkface": 0.08, "fairface": 0.26}
 # Columns of a target row: probabilities of each head and its weight.
 GLASSES_WEIGHT, MASK, MASK_WEIGHT, HAT, HAT_WEIGHT, COLUMNS = 3, 4, 7, 8, 10, 11
 
@@ -41,7 +47,7 @@ class Accessories(nn.Module):
 class Served(nn.Module):
     """FACE_CROPS UINT8 [B,160,160,3] -> GLASSES [B,3], MASK [B,3], HAT [B,2]: probabilities.
 
-    `bias` [8] moves the logits so that 0.5 is the operating point that balances the errors on held-out training rows.
+    `bias` [8] moves the logits so that one bare face in fifty of the held-out training rows passes 0.5.
     """
 
     def __init__(self, net: Accessories, bias: tuple[float, ...] = (0.0,) * 8) -> None:
@@ -76,8 +82,11 @@ class Dressed(Views):
         crop, target, rng = self._crops.raw(item)
         if item >= self._bare_from and rng.random() < 0.45:
             crop, target = dress(crop, target, rng)
-        if rng.random() < 0.2:
-            crop = cut_off(crop, rng, hatted=target[HAT + 1] > 0.5)
+        if rng.random() < 0.25:
+            crop, above = cut_off(crop, rng)
+            if above > HAT_GONE_PX:
+                target = target.copy()
+                target[HAT : HAT + 2], target[HAT_WEIGHT] = (1, 0), 0.5 * (target[HAT_WEIGHT] > 0)
         return self._crops.finish(crop, target, rng)
 
 
@@ -105,12 +114,18 @@ def celeba_targets(data: face_crops.CropSet, worn: NDArray[np.float32]) -> NDArr
     return rows
 
 
-def taught_targets(worn: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Faces without labels: the teacher's glasses where it is sure; nobody wears a mask there (LFW, UTKFace)."""
+def taught_targets(worn: NDArray[np.float32], hat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Faces without labels (LFW, UTKFace, FairFace): the teacher's glasses where it is sure; nobody wears a mask there.
+
+    Heads are bare unless our last weights are sure of a hat: few wear one, and thick hair and scarves must not be taken for one.
+    """
     rows = np.zeros((len(worn), COLUMNS), np.float32)
-    rows[:, :3] = np.nan_to_num(worn[:, :3])
-    rows[:, GLASSES_WEIGHT] = 0.5 * (np.nan_to_num(worn[:, :3]).max(1) > 0.8)
+    bare, glasses = worn[:, 0] > 0.9, worn[:, 0] < 0.12
+    rows[:, 0] = bare
+    rows[:, 1:3] = worn[:, 1:3] / worn[:, 1:3].sum(1, keepdims=True).clip(1e-6) * glasses[:, None]
+    rows[:, GLASSES_WEIGHT] = bare + 0.7 * glasses
     rows[:, MASK], rows[:, MASK_WEIGHT] = 1, 0.3
+    rows[:, HAT], rows[:, HAT_WEIGHT] = 1, 0.4 * (hat < 0.6)
     return rows
 
 
@@ -122,11 +137,24 @@ def mask_targets(classes: NDArray[np.int64]) -> NDArray[np.float32]:
     return rows
 
 
-def balance_point(margin: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
-    """The middle of the margins between which the balanced accuracy is within a thousandth of its best."""
-    places = np.quantile(margin, np.linspace(0, 1, 400))
-    reached = np.array([balanced(margin > place, truth) for place in places])
-    return float(places[reached >= reached.max() - 0.001].mean())
+def teacher_says(sources: Sources, name: str, data: face_crops.CropSet) -> NDArray[np.float32]:
+    """For every crop [N,6]: ZhouKai90's glasses (none, regular, sun) and mask (no, yes), and P(hat) of the weights served so far."""
+    file = sources.cache / "crops" / f"{name}.worn.npy"
+    if not file.exists():
+        teacher = mesh_labels.MeshTeachers(sources.teachers)
+        ours = ort.InferenceSession(str(REPOSITORY / "face_accessories" / "1" / "model.onnx"), providers=["CPUExecutionProvider"])
+        answers = np.zeros((len(data.rows), 6), np.float32)
+        for row in tqdm(np.nonzero(data.found)[0], desc=f"worn in {name}", unit="face", mininterval=15):
+            crop = np.asarray(data.crops[row])
+            hat = ours.run(["HAT"], {"FACE_CROPS": np.ascontiguousarray(crop[None, ..., ::-1])})[0][0, 1]
+            answers[row] = *teacher.worn(crop), hat
+        np.save(file, answers)
+    return np.asarray(np.load(file))
+
+
+def alarm_point(margin: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
+    """The margin that one bare face in fifty exceeds."""
+    return float(np.quantile(margin[~truth], 0.98))
 
 
 def main() -> None:
@@ -137,29 +165,28 @@ def main() -> None:
     options = parser.parse_args()
     sources = sources_from(options)
     masks = mask_crops.load(sources)
-    celeba, lfw, utk = (face_crops.load(sources, name) for name in ("celeba10k", "lfw", "utkface"))
-    worn = {name: mesh_labels.load(sources, name).worn for name in ("celeba10k", "lfw", "utkface")}
+    sets = {name: face_crops.load(sources, name) for name in ("celeba10k", *TAUGHT)}
+    celeba = sets["celeba10k"]
+    worn = {name: teacher_says(sources, name, data) for name, data in sets.items()}
     aside_masks, aside_celeba = held_out(masks.pictures, 10, 1), held_out(celeba.column("identity"), 10, 1)
     mask_rows = np.nonzero(~aside_masks)[0]
     celeba_rows = np.nonzero((celeba.column("split") == "train") & celeba.found & ~aside_celeba)[0]
-    lfw_rows, utk_rows = (
-        np.nonzero((d.column("split") == "train") & d.found & np.isfinite(worn[n][:, 0]))[0] for n, d in (("lfw", lfw), ("utkface", utk))
-    )
     by_mask = 1 / np.sqrt(np.bincount(masks.classes[mask_rows], minlength=3))[masks.classes[mask_rows]]
     celeba_all = celeba_targets(celeba, worn["celeba10k"])
     rare = 1 + 6 * celeba_all[celeba_rows, HAT + 1] + 5 * (1 - celeba_all[celeba_rows, 0])
-    lfw_all, utk_all = taught_targets(worn["lfw"]), taught_targets(worn["utkface"])
-    rare_lfw, rare_utk = (1 + 3 * (1 - t[r, 0]) for t, r in ((lfw_all, lfw_rows), (utk_all, utk_rows)))
-    parts = (
-        (0, mask_rows, mask_targets(masks.classes)[mask_rows], 0.34, by_mask),
-        (1, celeba_rows, celeba_all[celeba_rows], 0.36, rare),
-        (2, lfw_rows, lfw_all[lfw_rows], 0.15, rare_lfw),
-        (3, utk_rows, utk_all[utk_rows], 0.15, rare_utk),
-    )
+    parts = [(0, mask_rows, mask_targets(masks.classes)[mask_rows], 0.26, by_mask), (1, celeba_rows, celeba_all[celeba_rows], 0.30, rare)]
+    for which, (name, share) in enumerate(TAUGHT.items(), 2):
+        data = sets[name]
+        rows = np.nonzero((data.column("split") == "train") & data.found)[0]
+        targets = taught_targets(worn[name][:, :5], worn[name][:, 5])[rows]
+        groups = data.column("race")[rows] if name == "fairface" else np.zeros(len(rows), int)
+        _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        parts.append((which, rows, targets, share, (1 + 2.5 * (targets[:, :3].sum(1) - targets[:, 0])) / counts[group]))
     index = np.concatenate([np.stack([np.full_like(rows, which), rows], 1) for which, rows, *_ in parts])
     weights = np.concatenate([share * weight / weight.sum() for *_, share, weight in parts])
     recipe = recipe_from(options, "accessories")
-    base = Crops([masks.crops, celeba.crops, lfw.crops, utk.crops], index, np.concatenate([p[2] for p in parts]), Jitter(VIEW), recipe.seed)
+    everything = [masks.crops, *(data.crops for data in sets.values())]
+    base = Crops(everything, index, np.concatenate([p[2] for p in parts]), Jitter(VIEW, 1.2), recipe.seed)
     valid_masks = np.nonzero(aside_masks)[0]
     valid_celeba = np.nonzero((celeba.column("split") == "train") & celeba.found & aside_celeba)[0]
 
@@ -184,7 +211,7 @@ def main() -> None:
 
     net = train(
         recipe,
-        started_from(Accessories(), options.initial),
+        started_from(Accessories(), options.initial, base, VIEW),
         VIEW,
         Dressed(base, len(mask_rows)),
         weights,
@@ -199,8 +226,8 @@ def main() -> None:
     with torch.no_grad():
         raw = torch.cat([net(look(plain(celeba.crops, part), VIEW)) for part in np.array_split(valid_celeba, 20)]).numpy()
     bias = [0.0] * 8
-    bias[0] = balance_point(raw[:, 1:3].max(1) - raw[:, 0], celeba.column("Eyeglasses")[valid_celeba] == "1")
-    bias[6] = balance_point(raw[:, 7] - raw[:, 6], celeba.column("Wearing_Hat")[valid_celeba] == "1")
+    bias[0] = alarm_point(raw[:, 1:3].max(1) - raw[:, 0], celeba.column("Eyeglasses")[valid_celeba] == "1")
+    bias[6] = alarm_point(raw[:, 7] - raw[:, 6], celeba.column("Wearing_Hat")[valid_celeba] == "1")
     export(Served(net, tuple(bias)), "face_accessories", example, "FACE_CROPS", ["GLASSES", "MASK", "HAT"], 0.01)  # type: ignore[arg-type]
 
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from scripts.train.attribute_net import View, normalise
 from scripts.train.blocks import Average
 from scripts.train.crop_batches import Views
+from scripts.train.from_onnx import restore
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,9 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     model = model.to(device, memory_format=torch.channels_last)
     average = Average(model, recipe.average_decay)
-    decay = [p for p in model.parameters() if p.ndim > 1]
-    other = [p for p in model.parameters() if p.ndim <= 1]
+    learned = [p for p in model.parameters() if p.requires_grad]
+    decay = [p for p in learned if p.ndim > 1]
+    other = [p for p in learned if p.ndim <= 1]
     optimiser = torch.optim.AdamW(
         [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": other, "weight_decay": 0.0}], recipe.learning_rate
     )
@@ -101,13 +103,18 @@ def train(
 def recipe_from(options: argparse.Namespace, name: str, **other: Any) -> Recipe:
     """The recipe that `training_arguments` describe."""
     epochs = 0 if options.export_only else options.epochs
+    if options.threads:
+        torch.set_num_threads(options.threads)
     return Recipe(name, epochs, options.samples_per_epoch, learning_rate=options.learning_rate, **other)
 
 
-def started_from(model: nn.Module, checkpoint: Path | None) -> nn.Module:
-    """The model with the averaged weights of an earlier training, as far as it has the same parts."""
-    if checkpoint:
-        model.load_state_dict(torch.load(checkpoint, map_location="cpu")["average"], strict=False)
+def started_from(model: nn.Module, initial: Path | None, crops: Views, view: View) -> nn.Module:
+    """The model with the averaged weights of an earlier training: of a checkpoint, or of the model.onnx that is served."""
+    if initial and initial.suffix == ".onnx":
+        rows = np.random.default_rng(0).permutation(len(crops))[:64]
+        restore(model, initial, normalise(torch.stack([crops[int(row)][0] for row in rows]).float(), view))
+    elif initial:
+        model.load_state_dict(torch.load(initial, map_location="cpu")["average"], strict=False)
     return model
 
 

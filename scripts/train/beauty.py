@@ -7,6 +7,7 @@ more faces (`face_features`) to the same ratings holds better; what it says of t
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,16 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scripts.evaluation.statistics import pearson
-from scripts.train.attribute_net import Trunk, look
-from scripts.train.attribute_training import Recipe, held_out, train
+from scripts.train.attribute_net import Trunk, View, look
+from scripts.train.attribute_training import Recipe, held_out, started_from, train
 from scripts.train.command import common_arguments, sources_from
 from scripts.train.crop_batches import Crops, Jitter, plain
-from scripts.train.demographics import VIEW, Demographics
 from scripts.train.export import export
 from scripts.train.face_crops import CropSet, load
 from scripts.train.face_features import features
 from scripts.train.repositories import Sources
 
+VIEW = View(size=96)
 # Ratings are 1 to 10; the answer is 0 to 100.
 LOWEST, HIGHEST = 1.0, 10.0
 # Faces that are rated by the linear fit, grown-up where the age is known, and what they count beside a true rating.
@@ -36,11 +37,11 @@ SHRINKAGE = 3000.0
 
 
 class Beauty(nn.Module):
-    """Input [B,3,96,96] -> rating in units of its spread around 5.5: [B,1]. The trunk starts from our `face_demographics`."""
+    """Input [B,3,96,96] -> rating in units of its spread around 5.5: [B,1]."""
 
-    def __init__(self, start: Demographics | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.trunk: Trunk = (start or Demographics()).trunk
+        self.trunk = Trunk(3, 24, 2, ((40, 2), (80, 2), (160, 2)), 384)
         self.drop = nn.Dropout(0.4)
         self.out = nn.Linear(384, 1)
 
@@ -101,6 +102,7 @@ def main() -> None:
     common_arguments(parser)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--samples-per-epoch", type=int, default=6_000)
+    parser.add_argument("--initial", type=Path, help="checkpoint or model.onnx to start from")
     parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()
     sources = sources_from(options)
@@ -114,8 +116,6 @@ def main() -> None:
     index = np.concatenate([np.stack([np.zeros_like(rows), rows], 1), others])
     targets = np.stack([np.concatenate([ratings[rows], said]), np.repeat([1.0, FITTED_WEIGHT], [len(rows), len(said)])], 1)
     weights = np.concatenate([RATED_SHARE * (1 + spread) / (1 + spread).sum(), np.full(len(said), (1 - RATED_SHARE) / len(said))])
-    start = Demographics()
-    start.load_state_dict(torch.load(options.output / "demographics.pt", map_location="cpu")["average"])
     recipe = Recipe(
         "beauty", 0 if options.export_only else options.epochs, options.samples_per_epoch, batch=48, learning_rate=6e-4, average_decay=0.99
     )
@@ -127,7 +127,18 @@ def main() -> None:
         said = torch.cat([served(plain(data.crops, chunk)) for chunk in np.array_split(valid, 4)])[:, 0].numpy()
         return {"pearson": round(pearson(said, ratings[valid]), 4)}
 
-    net = train(recipe, Beauty(start), VIEW, crops, weights, loss, validate, options.output, options.device, options.workers)
+    net = train(
+        recipe,
+        started_from(Beauty(), options.initial, crops, VIEW),
+        VIEW,
+        crops,
+        weights,
+        loss,
+        validate,
+        options.output,
+        options.device,
+        options.workers,
+    )
     export(Served(net), "face_beauty", plain(data.crops, valid[:2]).numpy(), "FACE_CROPS", ["BEAUTY"], 0.1)  # type: ignore[arg-type]
 
 

@@ -16,6 +16,7 @@ def common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "vultus-train")
     parser.add_argument("--output", type=Path, default=Path("runs"), help="checkpoints, metrics and curves")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="of the training itself (default: one a core)")
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare batches")
 
 

@@ -10,48 +10,40 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scripts.train.attribute_net import Trunk, View, look
+from scripts.train.attribute_net import View, look
 from scripts.train.attribute_training import held_out, recipe_from, started_from, train
 from scripts.train.command import common_arguments, sources_from, training_arguments
 from scripts.train.crop_batches import Crops, Jitter, plain
+from scripts.train.efficientnet_lite import FEATURES, EfficientNetLite0, from_imagenet
 from scripts.train.export import export
 from scripts.train.face_crops import AGE, MALE, CropSet, load
-from scripts.train.face_features import FEATURES, features
-from scripts.train.weak_origin import LATINO, MIDDLE_EASTERN, origin_of
+from scripts.train.fairface import BAND_EDGES, BANDS, RACES, SEVEN, UTK_RACES, served_race
 
 VIEW = View(size=96)
+SERVED_VIEW = View(size=112)
 AGES = 101
-RACES = ("Asian", "Indian", "Black", "White", "Other")
-SETS = ("utkface", "lfw", "celeba10k")
-BANDS = (0, 4, 10, 18, 30, 40, 50, 60, 70, 200)
+SHARES = {"fairface": 0.58, "utkface": 0.24, "lfw": 0.08, "celeba10k": 0.10}  # of the samples
+HELD_OUT_ONE_IN = {"fairface": 32, "utkface": 24}
+# Columns of a target row. A race is a set of the seven, any of which is right; an age is a band, and where it is known a year.
+AGE_LOW, AGE_HIGH, AGE_WEIGHT, AGE_YEARS, AGE_SIGMA, YEARS_WEIGHT, IS_MALE, GENDER_WEIGHT, RACE_WEIGHT, RACE_FIRST = range(10)
+COLUMNS = RACE_FIRST + len(SEVEN)
 
-# Columns of a target row.
-AGE_YEARS, AGE_SIGMA, AGE_WEIGHT, IS_MALE, GENDER_WEIGHT, RACE, RACE_WEIGHT, IS_LATINO, ORIGIN_WEIGHT, FEATURE_ROW, COLUMNS = range(11)
-# How much imitating the teacher's features counts beside the labels.
-IMITATION_WEIGHT = 2.0
-
-Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+Outputs = tuple[Tensor, Tensor, Tensor]
 
 
 class Demographics(nn.Module):
-    """Input [B,3,96,96] -> logits of 101 ages, 2 genders (male, female), 5 races (RACES), 1 for `latino` within Other; features."""
+    """RGB -128..128 / 64 [B,3,S,S] -> logits of 101 ages, 2 genders (male, female), 7 races (SEVEN)."""
 
-    def __init__(self) -> None:
+    def __init__(self, trunk: EfficientNetLite0 | None = None, frozen_blocks: int = 3) -> None:
         super().__init__()
-        self.trunk = Trunk(3, 24, 2, ((40, 2), (80, 2), (160, 2)), 384)
-        self.drop = nn.Dropout(0.25)
-        self.age, self.gender, self.race, self.origin, self.imitation = (
-            nn.Linear(384, AGES),
-            nn.Linear(384, 2),
-            nn.Linear(384, len(RACES)),
-            nn.Linear(384, 1),
-            nn.Linear(384, FEATURES),
-        )
+        self.trunk = EfficientNetLite0() if trunk is None else trunk
+        self.trunk.freeze(frozen_blocks)
+        self.drop = nn.Dropout(0.2)
+        self.age, self.gender, self.race = nn.Linear(FEATURES, AGES), nn.Linear(FEATURES, 2), nn.Linear(FEATURES, len(SEVEN))
 
     def forward(self, x: Tensor) -> Outputs:
-        seen = self.trunk(x)
-        kept = self.drop(seen)
-        return self.age(kept), self.gender(kept), self.race(kept), self.origin(kept)[:, 0], self.imitation(seen)
+        kept = self.drop(self.trunk(x))
+        return self.age(kept), self.gender(kept), self.race(kept)
 
 
 class Served(nn.Module):
@@ -63,103 +55,142 @@ class Served(nn.Module):
         self.register_buffer("years", torch.arange(AGES).float())
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        age, gender, race, origin, _ = self.net(look(crops, VIEW))
+        age, gender, race = self.net(look(crops, SERVED_VIEW))
+        seven = race.softmax(1)
         years = (age.softmax(1) * self.years).sum(1, keepdim=True)
-        five, latino = race.softmax(1), origin.sigmoid()[:, None]
-        other = five[:, 4:]
-        return years, gender.softmax(1), torch.cat([five[:, :4], other * (1 - latino), other * latino], 1)
+        return years, gender.softmax(1), torch.cat([seven[:, :2].sum(1, keepdim=True), seven[:, 2:]], 1)
 
 
-class Loss:
-    """Label-distribution age (Gao et al., 2018) with the error of the expected value, cross-entropies, imitation; rows weigh as told."""
+def loss(outputs: Outputs, target: Tensor) -> Tensor:
+    """Likelihood of the age's band and of the set of races; label distribution (Gao et al., 2018) where the year is known."""
+    age, gender, race = outputs
+    years = torch.arange(AGES, device=age.device).float()
+    log_age = age.log_softmax(1)
+    inside = (years >= target[:, AGE_LOW : AGE_LOW + 1]) & (years <= target[:, AGE_HIGH : AGE_HIGH + 1])
+    band_loss = -log_age.masked_fill(~inside, -30.0).logsumexp(1)
+    true_age = target[:, AGE_YEARS : AGE_YEARS + 1]
+    wanted = (-0.5 * ((years - true_age) / target[:, AGE_SIGMA : AGE_SIGMA + 1]) ** 2).softmax(1)
+    expected = (log_age.exp() * years).sum(1)
+    nearest = torch.maximum(torch.minimum(expected.detach(), target[:, AGE_HIGH]), target[:, AGE_LOW])
+    outside = F.smooth_l1_loss(expected, nearest, reduction="none")
+    years_loss = 0.5 * -(wanted * log_age).sum(1) + 0.1 * F.smooth_l1_loss(expected, true_age[:, 0], reduction="none")
+    male = target[:, IS_MALE] * 0.98 + 0.01
+    gender_loss = -(torch.stack([male, 1 - male], 1) * gender.log_softmax(1)).sum(1)
+    allowed = target[:, RACE_FIRST:] > 0
+    log_race = race.log_softmax(1)
+    race_loss = -log_race.masked_fill(~allowed, -30.0).logsumexp(1) * 0.95 - 0.05 * log_race.mean(1)
+    total: Tensor = (
+        ((band_loss + 0.05 * outside) * target[:, AGE_WEIGHT]).mean()
+        + (years_loss * target[:, YEARS_WEIGHT]).mean()
+        + (gender_loss * target[:, GENDER_WEIGHT]).mean()
+        + (race_loss * target[:, RACE_WEIGHT]).mean()
+    )
+    return total
 
-    def __init__(self, bank: NDArray[np.float16]) -> None:
-        """`bank` [rows, FEATURES] holds the teacher's features of every training row; each feature is brought to mean 0, deviation 1."""
-        seen = bank.astype(np.float32)
-        self._bank = torch.from_numpy((seen - seen.mean(0)) / (seen.std(0) + 1e-3)).clamp(-4, 4)
 
-    def __call__(self, outputs: Outputs, target: Tensor) -> Tensor:
-        age, gender, race, origin, imitation = outputs
-        years = torch.arange(AGES, device=age.device).float()
-        true_age = target[:, AGE_YEARS : AGE_YEARS + 1]
-        wanted = (-0.5 * ((years - true_age) / target[:, AGE_SIGMA : AGE_SIGMA + 1]) ** 2).softmax(1)
-        expected = (age.softmax(1) * years).sum(1)
-        age_loss = -(wanted * age.log_softmax(1)).sum(1) + 0.15 * F.smooth_l1_loss(expected, true_age[:, 0], reduction="none")
-        male = target[:, IS_MALE]
-        gender_loss = -(torch.stack([male, 1 - male], 1) * gender.log_softmax(1)).sum(1)
-        race_loss = F.cross_entropy(race, target[:, RACE].long(), reduction="none", label_smoothing=0.05)
-        origin_loss = F.binary_cross_entropy_with_logits(origin, target[:, IS_LATINO], reduction="none")
-        parts = ((age_loss, AGE_WEIGHT), (gender_loss, GENDER_WEIGHT), (race_loss, RACE_WEIGHT), (0.5 * origin_loss, ORIGIN_WEIGHT))
-        labelled: Tensor = sum((value * target[:, column]).mean() for value, column in parts)  # type: ignore[assignment]
-        taught = self._bank[target[:, FEATURE_ROW].long().cpu()].to(age.device)
-        return labelled + IMITATION_WEIGHT * F.mse_loss(imitation, taught)
+def _blank(data: CropSet) -> NDArray[np.float32]:
+    rows = np.zeros((len(data.rows), COLUMNS), np.float32)
+    rows[:, AGE_HIGH], rows[:, AGE_YEARS], rows[:, AGE_SIGMA], rows[:, RACE_FIRST:] = 100, 40, 6, 1
+    return rows
+
+
+def fairface_targets(data: CropSet) -> NDArray[np.float32]:
+    """All three as labelled; the age is a band."""
+    rows = _blank(data)
+    rows[:, [AGE_LOW, AGE_HIGH]] = [BANDS[band] for band in data.column("age")]
+    rows[:, IS_MALE] = data.column("gender") == "Male"
+    rows[:, RACE_FIRST:] = data.column("race")[:, None] == np.array(SEVEN)
+    rows[:, [AGE_WEIGHT, RACE_WEIGHT]], rows[:, GENDER_WEIGHT] = 1, np.where(data.column("age") == "0-2", 0.5, 1)
+    return rows
 
 
 def utk_targets(data: CropSet) -> NDArray[np.float32]:
     """True labels; the gender of small children is softened by the teacher, which sees what can be seen."""
-    rows = np.zeros((len(data.rows), COLUMNS), np.float32)
+    rows = _blank(data)
     age, male = data.column("age").astype(np.float32), (data.column("gender") == "M").astype(np.float32)
-    rows[:, AGE_YEARS] = age.clip(0, AGES - 1)
-    rows[:, AGE_SIGMA], rows[:, AGE_WEIGHT] = 1.0 + 0.05 * age, 1.0
+    rows[:, AGE_YEARS], rows[:, AGE_SIGMA], rows[:, YEARS_WEIGHT] = age.clip(0, AGES - 1), 1.0 + 0.05 * age, 1
     soft = np.where(np.isnan(data.teachers[:, MALE]), male, data.teachers[:, MALE])
     rows[:, IS_MALE], rows[:, GENDER_WEIGHT] = 0.75 * male + 0.25 * soft, np.where(age < 4, 0.5, 1.0)
-    rows[:, RACE] = [RACES.index(race) for race in data.column("race")]
-    rows[:, RACE_WEIGHT] = 1.0
+    rows[:, RACE_FIRST:] = [[race in UTK_RACES[label] for race in SEVEN] for label in data.column("race")]
+    rows[:, RACE_WEIGHT] = np.where(data.column("race") == "Other", 0.5, 1)
     return rows
 
 
 def lfw_targets(data: CropSet) -> NDArray[np.float32]:
-    """Gender from the name, age from the teacher at low weight, origin where it is publicly known."""
-    rows = np.zeros((len(data.rows), COLUMNS), np.float32)
+    """Gender from the name, age from the teacher at low weight."""
+    rows = _blank(data)
     teacher_age = data.teachers[:, AGE]
     rows[:, AGE_YEARS] = np.nan_to_num(teacher_age, nan=40).clip(0, AGES - 1)
-    rows[:, AGE_SIGMA], rows[:, AGE_WEIGHT] = 6.0, np.where(np.isnan(teacher_age), 0, 0.15)
+    rows[:, AGE_SIGMA], rows[:, YEARS_WEIGHT] = 6.0, np.where(np.isnan(teacher_age), 0, 0.2)
     gender = data.column("gender")
     rows[:, IS_MALE], rows[:, GENDER_WEIGHT] = gender == "M", np.isin(gender, ["M", "F"])
-    origin = np.array([origin_of(name) for name in data.column("name")])
-    rows[:, IS_LATINO], rows[:, ORIGIN_WEIGHT] = origin == LATINO, np.isin(origin, [LATINO, MIDDLE_EASTERN])
     return rows
 
 
 def celeba_targets(data: CropSet) -> NDArray[np.float32]:
     """Gender as labelled; nothing else."""
-    rows = np.zeros((len(data.rows), COLUMNS), np.float32)
-    rows[:, AGE_YEARS], rows[:, AGE_SIGMA] = 40, 6
+    rows = _blank(data)
     rows[:, IS_MALE], rows[:, GENDER_WEIGHT] = data.column("Male") == "1", 1
     return rows
 
 
-def sampling_weights(utk: NDArray[np.float32], lfw: NDArray[np.float32], celeba: NDArray[np.float32]) -> NDArray[np.float64]:
-    """UTKFace 64 %, rare ages and races more often, by the square root; LFW 16 %, its known origins and women more often; CelebA 20 %."""
-    band = np.digitize(utk[:, AGE_YEARS], BANDS)
-    weight = np.ones(len(utk))
-    for groups in (band, utk[:, RACE]):
-        values, counts = np.unique(groups, return_counts=True)
-        weight *= (1 / np.sqrt(counts))[np.searchsorted(values, groups)]
-    second = np.where(lfw[:, ORIGIN_WEIGHT] > 0, 4.0, 1.0) * np.where(lfw[:, IS_MALE] > 0.5, 1.0, 2.5)
-    third = np.ones(len(celeba))
-    return np.concatenate([0.64 * weight / weight.sum(), 0.16 * second / second.sum(), 0.2 * third / third.sum()])
+TARGETS = {"fairface": fairface_targets, "utkface": utk_targets, "lfw": lfw_targets, "celeba10k": celeba_targets}
 
 
-def validator(utk: CropSet, rows: NDArray[np.int64], served_on: str) -> object:
-    """Accuracy on the held-out slice of the training rows."""
-    ages = utk.column("age").astype(np.float32)[rows]
-    male = utk.column("gender")[rows] == "M"
-    race = np.array([RACES.index(r) for r in utk.column("race")[rows]])
+def sampling_weights(names: dict[str, NDArray[np.str_]]) -> NDArray[np.float64]:
+    """SHARES by set; within a set each group `names` (race, age band, sex) by the square root of its size."""
+    parts = []
+    for name, groups in names.items():
+        share = SHARES[name]
+        _, place, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        weight = 1 / np.sqrt(counts[place])
+        parts.append(share * weight / weight.sum())
+    return np.concatenate(parts)
+
+
+def _groups(name: str, data: CropSet) -> NDArray[np.str_]:
+    if name == "fairface":
+        columns = [data.column("race"), data.column("age"), data.column("gender")]
+    elif name == "utkface":
+        columns = [
+            data.column("race"),
+            np.digitize(data.column("age").astype(int), (3, 10, 20, 30, 40, 50, 60, 70, 80)).astype(str),
+            data.column("gender"),
+        ]
+    else:
+        columns = [data.column("gender" if name == "lfw" else "Male")]
+    return np.array(["/".join(parts) for parts in zip(*columns, strict=True)])
+
+
+def validator(fair: CropSet, fair_rows: NDArray[np.int64], utk: CropSet, utk_rows: NDArray[np.int64], served_on: str) -> object:
+    """Accuracy on held-out slices of the training rows."""
+    band_of = np.array([list(BANDS).index(band) for band in fair.column("age")[fair_rows]])
+    fair_male, fair_race = fair.column("gender")[fair_rows] == "Male", fair.column("race")[fair_rows]
+    six = np.array([RACES.index(served_race(race)) for race in fair_race])
+    ages, male = utk.column("age").astype(np.float32)[utk_rows], utk.column("gender")[utk_rows] == "M"
 
     @torch.no_grad()
     def validate(model: nn.Module) -> dict[str, float]:
         model.eval()
         served = Served(model).to(served_on).eval()  # type: ignore[arg-type]
-        answers = [served(plain(utk.crops, chunk).to(served_on)) for chunk in np.array_split(rows, max(1, len(rows) // 128))]
-        age, gender, six = (torch.cat(part).cpu().numpy() for part in zip(*answers, strict=True))
-        five = np.concatenate([six[:, :4], six[:, 4:].sum(1, keepdims=True)], 1)
-        adult, said = ages >= 18, five.argmax(1)
+
+        def answers(data: CropSet, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], ...]:
+            chunks = [served(plain(data.crops, chunk).to(served_on)) for chunk in np.array_split(rows, max(1, len(rows) // 64))]
+            return tuple(torch.cat(part).cpu().numpy() for part in zip(*chunks, strict=True))
+
+        age, gender, race = answers(fair, fair_rows)
+        right, grown = (gender[:, 0] > 0.5) == fair_male, band_of >= 3
+        said = np.digitize(np.round(age[:, 0]), BAND_EDGES)
+        utk_age, utk_gender, _ = answers(utk, utk_rows)
         return {
-            "age_mae": round(float(np.abs(age[:, 0] - ages).mean()), 3),
-            "gender_adults": round(float(((gender[:, 0] > 0.5) == male)[adult].mean()), 4),
-            "gender": round(float(((gender[:, 0] > 0.5) == male).mean()), 4),
-            "race_mean_recall": round(float(np.mean([(said == r)[race == r].mean() for r in range(5)])), 4),
+            "fairface_gender_adults": round(float(right[grown].mean()), 4),
+            "fairface_gender_worst": round(min(float(right[grown & (fair_race == race)].mean()) for race in SEVEN), 4),
+            "fairface_race": round(float(np.mean([(race.argmax(1) == r)[six == r].mean() for r in range(6)])), 4),
+            "fairface_band": round(float((said == band_of).mean()), 4),
+            "fairface_band_within_one": round(float((abs(said - band_of) <= 1).mean()), 4),
+            "utkface_age_mae": round(float(np.abs(utk_age[:, 0] - ages).mean()), 3),
+            "utkface_age_mae_60": round(float(np.abs(utk_age[:, 0] - ages)[ages >= 60].mean()), 3),
+            "utkface_gender_adults": round(float(((utk_gender[:, 0] > 0.5) == male)[ages >= 18].mean()), 4),
         }
 
     return validate
@@ -169,36 +200,32 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    training_arguments(parser, 14, 20_000)
+    training_arguments(parser, 12, 20_000)
+    parser.add_argument("--sets", nargs="+", choices=SHARES, default=list(SHARES))
     options = parser.parse_args()
     sources = sources_from(options)
-    sets = [load(sources, name) for name in SETS]
-    utk = sets[0]
-    aside = held_out(utk.column("path"), 16)
-    usable = [data.found & (data.column("split") == "train") for data in sets]
-    usable[0] &= ~aside
-    rows = [np.nonzero(chosen)[0] for chosen in usable]
-    targets = [made(data)[chosen] for made, data, chosen in zip((utk_targets, lfw_targets, celeba_targets), sets, rows, strict=True)]
-    index = np.concatenate([np.stack([np.full_like(chosen, which), chosen], 1) for which, chosen in enumerate(rows)])
-    together = np.concatenate(targets)
-    together[:, FEATURE_ROW] = np.arange(len(together))
-    bank = np.concatenate([features(sources, name)[chosen] for name, chosen in zip(SETS, rows, strict=True)])
+    sets = {name: load(sources, name) for name in options.sets}
+    usable = {name: data.found & (data.column("split") == "train") for name, data in sets.items()}
+    aside = {name: held_out(sets[name].column("path"), one_in) for name, one_in in HELD_OUT_ONE_IN.items()}
+    rows = {name: np.nonzero(ours & ~aside[name] if name in aside else ours)[0] for name, ours in usable.items()}
+    targets = np.concatenate([TARGETS[name](data)[rows[name]] for name, data in sets.items()])
+    index = np.concatenate([np.stack([np.full_like(chosen, which), chosen], 1) for which, chosen in enumerate(rows.values())])
     recipe = recipe_from(options, "demographics")
-    crops = Crops([data.crops for data in sets], index, together, Jitter(VIEW), recipe.seed)
-    validate = validator(utk, np.nonzero((utk.column("split") == "train") & utk.found & aside)[0], options.device)
+    crops = Crops([data.crops for data in sets.values()], index, targets, Jitter(VIEW, 1.3, 1.2), recipe.seed)
+    kept_back = {name: np.nonzero(usable[name] & left)[0] for name, left in aside.items()}
     net = train(
         recipe,
-        started_from(Demographics(), options.initial),
+        started_from(Demographics(None if options.initial else from_imagenet()), options.initial, crops, VIEW),
         VIEW,
         crops,
-        sampling_weights(*targets),
-        Loss(bank),
-        validate,  # type: ignore[arg-type]
+        sampling_weights({name: _groups(name, data)[rows[name]] for name, data in sets.items()}),
+        loss,
+        validator(sets["fairface"], kept_back["fairface"], sets["utkface"], kept_back["utkface"], options.device),  # type: ignore[arg-type]
         options.output,
         options.device,
         options.workers,
     )
-    example = plain(utk.crops, rows[0][:2]).numpy()
+    example = plain(sets["fairface"].crops, rows["fairface"][:2]).numpy()
     export(Served(net), "face_demographics", example, "FACE_CROPS", ["AGE", "GENDER", "RACE"], 0.02)  # type: ignore[arg-type]
 
 

@@ -19,7 +19,9 @@ from scripts.train.blocks import Average
 from scripts.train.command import common_arguments, sources_from
 from scripts.train.detector_net import FaceDetector, assign, cells, detection_loss
 from scripts.train.detector_pictures import Picture, is_held_out, load
-from scripts.train.detector_scenes import SceneMaker
+from scripts.train.detector_scenes import Scene, SceneMaker, mirrored
+from scripts.train.from_onnx import restore
+from scripts.train.photometry import degrade
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,28 @@ class SceneBatches(IterableDataset[tuple[Tensor, Tensor]]):
         while True:
             side, batch, _ = self._recipe.canvases[rng.choice(len(shares), p=shares)]
             scenes = [self._maker.scene(side, rng) for _ in range(batch)]
-            images = np.stack([scene.image[..., ::-1].transpose(2, 0, 1) for scene in scenes])
-            targets = np.stack([assign(scene.boxes, scene.points, scene.ignore, side) for scene in scenes])
-            yield torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(targets)
+            yield _batch(scenes)
+            # Composing a scene costs more than a step: each is seen again, mirrored and in other light.
+            again = [mirrored(scene) for scene in scenes]
+            for scene in again:
+                scene.image = degrade(scene.image, rng, 0.7)
+            yield _batch(again)
+
+
+def _batch(scenes: list[Scene]) -> tuple[Tensor, Tensor]:
+    images = np.stack([scene.image[..., ::-1].transpose(2, 0, 1) for scene in scenes])
+    targets = np.stack([assign(scene.boxes, scene.points, scene.ignore, scene.image.shape[0]) for scene in scenes])
+    return torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(targets)
 
 
 def train(recipe: Recipe, pictures: list[Picture], folder: Path, device: str, workers: int, initial: Path | None = None) -> FaceDetector:
     """Run or resume the recipe; checkpoint and metrics go to `folder`. Returns the averaged model."""
     torch.manual_seed(recipe.seed)
     model = FaceDetector()
-    if initial:
+    if initial and initial.suffix == ".onnx":
+        images, _ = next(iter(SceneBatches(pictures, recipe, 0)))
+        restore(model, initial, images.float())
+    elif initial:
         model.load_state_dict(torch.load(initial, map_location="cpu")["average"])
     model = model.to(device, memory_format=torch.channels_last)
     average = Average(model, recipe.average_decay)
@@ -125,7 +139,9 @@ def main() -> None:
     common_arguments(parser)
     parser.add_argument("--steps", type=int, default=Recipe().steps)
     parser.add_argument("--learning-rate", type=float, default=Recipe().learning_rate)
-    parser.add_argument("--initial", type=Path, help="start from the averaged weights of this checkpoint of an earlier run")
+    parser.add_argument(
+        "--initial", type=Path, help="start from the averaged weights of a checkpoint of an earlier run, or from model.onnx"
+    )
     options = parser.parse_args()
     sources = sources_from(options)
     recipe = Recipe(steps=options.steps, learning_rate=options.learning_rate)

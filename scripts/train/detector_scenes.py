@@ -18,6 +18,13 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 MIN_FACE_PX, MIN_VISIBLE = 6.0, 0.55
+HEADS, HEAD_PX = 5000, 96.0  # kept decoded, for faces that are pasted
+# How often a photograph is of which origin; origins that a machine lacks are left out.
+SHARES = {
+    "crowd": 0.32, "fairface": 0.22, "street": 0.14, "animals": 0.07, "celebrities": 0.06,
+    "masks": 0.06, "lfw": 0.05, "maskon": 0.04, "spoof": 0.02, "utk": 0.02,
+}  # fmt: skip
+ALONE = {"lfw", "utk", "masks", "maskon", "spoof", "fairface", "celebrities"}  # pictures of one person
 
 
 @dataclass(slots=True)
@@ -39,8 +46,11 @@ class SceneMaker:
         for picture in pictures:
             groups.setdefault(picture.origin, []).append(picture)
         self._groups = groups
-        self._single = [p for p in pictures if len(p.boxes) == 1 and p.origin in {"lfw", "utk", "masks", "maskon", "spoof"}]
-        self._shares = {"street": 0.42, "lfw": 0.22, "maskon": 0.10, "masks": 0.12, "spoof": 0.08, "utk": 0.06}
+        self._single = [p for p in pictures if len(p.boxes) == 1 and p.origin in ALONE]
+        self._heads = [_stored(self._single[i]) for i in np.random.default_rng(1).permutation(len(self._single))[:HEADS]]
+        self._crowded = [p for p in pictures if p.origin == "street" or (p.origin == "crowd" and len(p.boxes) > 2)]
+        shares = {name: share for name, share in SHARES.items() if name in groups}
+        self._shares = {name: share / sum(shares.values()) for name, share in shares.items()}
 
     def scene(self, side: int, rng: np.random.Generator) -> Scene:
         """One augmented scene of `side` px."""
@@ -49,8 +59,10 @@ class SceneMaker:
             scene = self._as_served(side, rng)
         elif kind < 0.42:
             scene = self._photo(side, rng)
-        elif kind < 0.72:
+        elif kind < 0.60:
             scene = self._mosaic(side, rng)
+        elif kind < 0.72:
+            scene = self._throng(side, rng)
         elif kind < 0.86:
             scene = self._close_up(side, rng)
         elif kind < 0.95:
@@ -80,9 +92,9 @@ class SceneMaker:
         return group[rng.integers(len(group))]
 
     def _as_served(self, side: int, rng: np.random.Generator) -> Scene:
-        """A street photograph at about the size that a 640 px letterbox gives it: many faces under 32 px, soft ones too."""
-        street = self._groups["street"]
-        picture = street[rng.integers(len(street))]
+        """A photograph of many at about the size that a 640 px letterbox gives it: faces under 32 px, soft ones too."""
+        crowded = self._crowded
+        picture = crowded[rng.integers(len(crowded))]
         heights = picture.boxes[:, 3] - picture.boxes[:, 1]
         if not len(heights):
             return self._photo(side, rng)
@@ -97,7 +109,7 @@ class SceneMaker:
         return _place(picture, side, side * rng.uniform(0.2, 0.97), _angle(rng), self._background(side, rng), rng)
 
     def _mosaic(self, side: int, rng: np.random.Generator) -> Scene:
-        cells = int(rng.choice([2, 3, 4, 5], p=[0.35, 0.3, 0.2, 0.15]))
+        cells = int(rng.choice([2, 3, 4, 5], p=[0.42, 0.33, 0.17, 0.08]))
         cuts = [np.linspace(0, side, cells + 1).astype(int) for _ in range(2)]
         for cut in cuts:
             cut[1:-1] += rng.integers(-side // (5 * cells), side // (5 * cells) + 1, cells - 1)
@@ -112,11 +124,31 @@ class SceneMaker:
         boxes, points, ignore = (np.concatenate([getattr(p, name) for p in parts]) for name in ("boxes", "points", "ignore"))
         return Scene(image, boxes, points, ignore)
 
+    def _throng(self, side: int, rng: np.random.Generator) -> Scene:
+        """Heads in rows, the nearer ones before the farther ones, as in a stand or a demonstration: faces that overlap."""
+        scene = self._photo(side, rng)
+        hidden = [0.0] * len(scene.boxes)  # share of each face that lies behind others
+        face_px = float(np.exp(rng.uniform(np.log(9), np.log(side / 5))))
+        row, bottom = rng.uniform(0.05, 0.5) * side, rng.uniform(0.6, 1.05) * side
+        while row < bottom and face_px < side / 2 and len(scene.boxes) < 60:
+            place = rng.uniform(-1, 1) * face_px
+            while place < side:
+                if rng.random() < 0.85:
+                    head = _head(*self._heads[rng.integers(len(self._heads))], face_px * float(np.exp(rng.normal(0, 0.15))), rng)
+                    _lay(scene, hidden, head, np.array([place, row + rng.normal(0, 0.25) * face_px]))
+                place += face_px * rng.uniform(0.9, 2.2)
+            row += face_px * rng.uniform(0.5, 1.6)
+            face_px *= rng.uniform(1.0, 1.25)
+        share = np.array(hidden)
+        scene.ignore = np.concatenate([scene.ignore, scene.boxes[(share >= 0.35) & (share < 0.9)]])
+        scene.boxes, scene.points = scene.boxes[share < 0.35], scene.points[share < 0.35]
+        return scene
+
     def _paste(self, scene: Scene, rng: np.random.Generator) -> None:
         """Up to eight heads cut out as rectangles and laid on free places, in place: small faces without a photograph around them."""
         side = scene.image.shape[0]
         for _ in range(int(rng.integers(1, 9))):
-            head = _head(self._single[rng.integers(len(self._single))], float(np.exp(rng.uniform(np.log(9), np.log(0.3 * side)))), rng)
+            head = _head(*self._heads[rng.integers(len(self._heads))], float(np.exp(rng.uniform(np.log(9), np.log(0.3 * side)))), rng)
             height, width = head.image.shape[:2]
             if max(height, width) >= side:
                 continue
@@ -139,8 +171,12 @@ class SceneMaker:
         """A stretch of a photograph that lies beside its faces, enlarged; None: plain colour."""
         if rng.random() < 0.5:
             return None
-        picture = self._groups["lfw"][rng.integers(len(self._groups["lfw"]))]
+        name = str(rng.choice(["lfw", "crowd", "animals"]))
+        group = self._groups[name if name in self._groups else "lfw"]
+        picture = group[rng.integers(len(group))]
         image = decode(picture.data)
+        if picture.origin in ("crowd", "animals") and not len(picture.boxes) + len(picture.ignore) and image is not None:
+            return cv2.resize(image, (side, side)).astype(np.uint8)
         taken = np.concatenate([picture.boxes, picture.ignore])
         if image is None or not len(taken):
             return None
@@ -151,11 +187,65 @@ class SceneMaker:
         return cv2.resize(strip, (side, side)).astype(np.uint8)
 
 
-def _head(picture: Picture, face_px: float, rng: np.random.Generator) -> Scene:
-    """The one face of a picture, `face_px` high, with a little or a lot around it."""
+def _lay(scene: Scene, hidden: list[float], head: Scene, corner: NDArray[np.float64]) -> None:
+    """Lay a head with shoulders, cut out softly, over the scene, in place, and add to `hidden` what it covers of the faces before it."""
+    side = scene.image.shape[0]
+    low = corner.round().astype(int)
+    height, width = head.image.shape[:2]
+    first, last = np.maximum(low, 0), np.minimum(low + np.array([width, height]), side)
+    if (last <= first + 2).any():
+        return
+    box = head.boxes[0]
+    middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    mask = np.zeros((height, width), np.float32)
+    reach = tuple(int(v) for v in np.maximum(half * [1.5, 1.45], 2))
+    cv2.ellipse(mask, (int(middle[0]), int(middle[1] - 0.15 * half[1])), reach, 0, 0, 360, (1.0,), -1)
+    across = np.array([-2.2, -0.8, 0.8, 2.2]) * half[0] + middle[0]
+    shoulders = np.stack([across, [height, middle[1], middle[1], height]], 1)
+    cv2.fillConvexPoly(mask, shoulders.round().astype(np.int32), (1.0,))
+    soft = cv2.GaussianBlur(mask, (0, 0), max(0.5, 0.04 * float(half[0])))
+    seen = (slice(first[1] - low[1], last[1] - low[1]), slice(first[0] - low[0], last[0] - low[0]))
+    window = scene.image[first[1] : last[1], first[0] : last[0]]
+    alpha = soft[seen][..., None]
+    window[:] = (window * (1 - alpha) + head.image[seen] * alpha).astype(np.uint8)
+    body = np.concatenate([middle - half * 1.3 + low, middle + half * [1.3, 2.0] + low])
+    boxes = scene.boxes
+    common = (np.minimum(boxes[:, 2:], body[2:]) - np.maximum(boxes[:, :2], body[:2])).clip(0).prod(1)
+    hidden[:] = (np.array(hidden) + common / (boxes[:, 2:] - boxes[:, :2]).prod(1).clip(1)).tolist()
+    part = Scene(scene.image, head.boxes + np.tile(low, 2), head.points + low, np.zeros((0, 4), np.float32))
+    new = _crop(part, side, side, np.zeros(2, np.float32))
+    hidden += [0.0] * len(new.boxes)
+    scene.boxes = np.concatenate([scene.boxes, new.boxes.astype(np.float32)])
+    scene.points = np.concatenate([scene.points, new.points.astype(np.float32)])
+    scene.ignore = np.concatenate([scene.ignore, new.ignore.astype(np.float32)])
+
+
+def mirrored(scene: Scene) -> Scene:
+    """The scene seen in a mirror."""
+    width = scene.image.shape[1]
+    turned = [np.stack([width - b[:, 2], b[:, 1], width - b[:, 0], b[:, 3]], 1).astype(np.float32) for b in (scene.boxes, scene.ignore)]
+    points = (scene.points * [-1, 1] + [width, 0])[:, [1, 0, 2, 4, 3]].astype(np.float32)
+    return Scene(np.ascontiguousarray(scene.image[:, ::-1]), turned[0], points, turned[1])
+
+
+def _stored(picture: Picture) -> tuple[Image, Floats, Floats]:
+    """The one face of a picture with what is around it, at most HEAD_PX high, decoded once: image, box [4], points [5,2]."""
     image = decode(picture.data)
     assert image is not None
     box = picture.boxes[0]
+    low = (box[:2] - 0.8 * (box[2:] - box[:2])).clip(0).astype(int)
+    high = np.minimum((box[2:] + 0.8 * (box[2:] - box[:2])).astype(int) + 1, image.shape[1::-1])
+    part = image[low[1] : high[1], low[0] : high[0]]
+    scale = min(1.0, HEAD_PX / max(1.0, float(box[3] - box[1])))
+    size = np.maximum((np.array(part.shape[1::-1]) * scale).round(), 4).astype(int)
+    ratio = (size / np.array(part.shape[1::-1])).astype(np.float32)
+    small = cv2.resize(part, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)
+    corners = (box.reshape(2, 2) - low).clip(0) * ratio
+    return small.astype(np.uint8), corners.reshape(4).astype(np.float32), ((picture.points[0] - low) * ratio).astype(np.float32)
+
+
+def _head(image: Image, box: Floats, points: Floats, face_px: float, rng: np.random.Generator) -> Scene:
+    """A stored head, `face_px` high, with a little or a lot around it, perhaps mirrored."""
     reach = (box[2:] - box[:2]) * rng.uniform(0.08, 0.8, 2)
     low = (box[:2] - reach).clip(0).astype(int)
     high = np.minimum((box[2:] + reach).astype(int) + 1, image.shape[1::-1])
@@ -164,13 +254,13 @@ def _head(picture: Picture, face_px: float, rng: np.random.Generator) -> Scene:
     size = np.maximum((np.array(part.shape[1::-1]) * scale).round(), 4).astype(int)
     ratio = (size / np.array(part.shape[1::-1])).astype(np.float32)
     small = cv2.resize(part, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    corners = (box.reshape(2, 2) - low).clip(0) * ratio
-    return Scene(
-        small.astype(np.uint8),
-        corners.reshape(1, 4).astype(np.float32),
-        ((picture.points[:1] - low) * ratio).astype(np.float32),
-        np.zeros((0, 4), np.float32),
-    )
+    corners, five = ((box.reshape(2, 2) - low).clip(0) * ratio).reshape(1, 4), (points - low) * ratio
+    if rng.random() < 0.5:
+        small, width = small[:, ::-1], small.shape[1]
+        corners = np.array([[width - corners[0, 2], corners[0, 1], width - corners[0, 0], corners[0, 3]]])
+        five = np.stack([width - five[:, 0], five[:, 1]], 1)[[1, 0, 2, 4, 3]]
+    none = np.zeros((0, 4), np.float32)
+    return Scene(small.astype(np.uint8), corners.astype(np.float32), five[None].astype(np.float32), none)
 
 
 def _settled(picture: Picture) -> Picture:
@@ -184,7 +274,9 @@ def _angle(rng: np.random.Generator) -> float:
     kind = rng.random()
     if kind < 0.5:
         return float(rng.normal(0, 6))
-    return float(rng.uniform(-50, 50)) if kind < 0.93 else float(rng.uniform(-100, 100))
+    if kind < 0.92:
+        return float(rng.uniform(-50, 50))
+    return float(rng.uniform(-100, 100)) if kind < 0.96 else float(rng.uniform(-180, 180))
 
 
 def _place(picture: Picture, side: int, face_px: float, angle: float, background: Image | None, rng: np.random.Generator) -> Scene:
@@ -208,7 +300,7 @@ def _place(picture: Picture, side: int, face_px: float, angle: float, background
     matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     if flip:
         matrix = matrix @ np.diag([-1.0, 1.0])
-    stretch = np.exp(rng.normal(0, 0.06))
+    stretch = np.exp(rng.normal(0, 0.12))
     matrix = np.diag([stretch, 1 / stretch]) @ matrix
     shift = target - matrix @ centre
     shrunk, matrix_used = _pyramid(image, matrix, scale)

@@ -118,7 +118,7 @@ def main() -> None:
 
     net = train(
         recipe,
-        started_from(Expression(), options.initial),
+        started_from(Expression(), options.initial, crops, VIEW),
         VIEW,
         crops,
         weights,

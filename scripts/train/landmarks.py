@@ -251,7 +251,7 @@ def main() -> None:
 
     net = train(
         recipe,
-        started_from(Landmarks(), options.initial),
+        started_from(Landmarks(), options.initial, crops, VIEW),
         VIEW,
         crops,
         np.concatenate(weights),

@@ -168,7 +168,7 @@ def main() -> None:
     pairs = Pairs(data, rows, how_live[rows], recipe.seed)
     net = train(
         recipe,
-        started_from(Liveness(), options.initial),
+        started_from(Liveness(), options.initial, pairs, VIEW),
         VIEW,
         pairs,
         sampling_weights(data, rows),

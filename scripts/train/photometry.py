@@ -20,7 +20,7 @@ def degrade(image: Image, rng: np.random.Generator, strength: float = 1.0) -> Im
     if rng.random() < 0.15 * strength:
         image = _low_resolution(image, rng)
     if rng.random() < 0.2 * strength:
-        noise = rng.normal(0, rng.uniform(2, 22) * strength, image.shape)
+        noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(2, 22) * strength)
         image = (image + noise).clip(0, 255).astype(np.uint8)
     if rng.random() < 0.35:
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])

@@ -25,7 +25,7 @@ class Sources:
     def clone(self, repository: str) -> Path:
         """The git directory of `owner/name`. Raises FileNotFoundError when nobody cloned it."""
         owner, name = repository.split("/")
-        for candidate in (f"{owner}+{name}/repo", f"{owner}/{name}.git", f"{owner}/{name}"):
+        for candidate in (f"{owner}+{name}/repo/.git", f"{owner}+{name}/repo", f"{owner}/{name}.git", f"{owner}/{name}"):
             if (self.clones / candidate).is_dir():
                 return self.clones / candidate
         raise FileNotFoundError(f"no clone of {repository} under {self.clones}")

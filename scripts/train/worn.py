@@ -1,4 +1,4 @@
-"""Things done to an aligned crop, where the template says eyes, nose and mouth are: masks and sunglasses drawn, the upper part cut off."""
+"""Things done to an aligned crop, where the template says eyes, nose and mouth are: masks and sunglasses drawn, the rim cut off."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ EYE_LEFT, EYE_RIGHT, NOSE, MOUTH_LEFT, MOUTH_RIGHT = crop_template()
 CHIN_Y, CHEEKS_X = 142.0, (46.0, 114.0)
 # Where a mask's upper edge lies, px of the crop. Worn: on the nose's bridge. Wrongly: under the nostrils, or under the mouth.
 WORN_TOP, UNDER_NOSE_TOP, UNDER_MOUTH_TOP = (82.0, 97.0), (104.0, 112.0), (122.0, 130.0)
-# How many rows of a crop may lie outside its picture: of a bare head up to the forehead, of a hat only so many that it remains.
-BARE_CUT_PX, HATTED_CUT_PX = 46, 14
+# How much of a crop may lie outside its picture, px: above (up to the eyebrows), on either side, below.
+CUT_ABOVE_PX, CUT_ASIDE_PX, CUT_BELOW_PX = 68, 40, 24
+HAT_GONE_PX = 36  # a crop that lacks as many rows above shows no hat, and no head without one
 
 
 def draw_mask(crop: Image, rng: np.random.Generator, wrongly: bool) -> Image:
@@ -73,8 +74,17 @@ def draw_sunglasses(crop: Image, rng: np.random.Generator) -> Image:
     return (crop * (1 - alpha) + (tint + shine) * alpha).clip(0, 255).astype(np.uint8)
 
 
-def cut_off(crop: Image, rng: np.random.Generator, hatted: bool) -> Image:
-    """A crop from the upper rim of its picture, as of a tight portrait: the first rows lie outside, black or of one colour."""
-    cut = crop.copy()
-    cut[: rng.integers(1, HATTED_CUT_PX if hatted else BARE_CUT_PX)] = 0 if rng.random() < 0.7 else rng.integers(0, 256, 3)
-    return cut
+def cut_off(crop: Image, rng: np.random.Generator) -> tuple[Image, int]:
+    """A copy as of a picture cut close to the face, and how many rows are missing above.
+
+    What lies outside is black or of one colour: always some of it above, often on the other sides too.
+    """
+    cut, side = crop.copy(), crop.shape[0]
+    colour = 0 if rng.random() < 0.8 else rng.integers(0, 256, 3)
+    above = int(rng.integers(1, CUT_ABOVE_PX))
+    cut[:above] = colour
+    if rng.random() < 0.6:
+        left, right = (int(v) for v in rng.integers(0, CUT_ASIDE_PX, 2))
+        cut[:, :left] = cut[:, side - right :] = colour
+        cut[side - int(rng.integers(0, CUT_BELOW_PX)) :] = colour
+    return cut, above

@@ -37,7 +37,7 @@ class YuNet:
 
     def __call__(self, image: Image, side: int, min_score: float, max_iou: float = 0.4) -> Faces:
         """Detect on a letterbox of `side` px (rounded up to a multiple of 32)."""
-        canvas, scale = _letterbox(image, -(-side // 32) * 32)
+        canvas, scale = letterbox(image, -(-side // 32) * 32)
         values = self._session.run(None, {"input": canvas.transpose(2, 0, 1)[None].astype(np.float32)})
         boxes, scores, points = _decode(dict(zip(self._names, values, strict=True)), canvas.shape[0], min_score)
         return suppress(Faces(boxes / scale, scores, points / scale), max_iou)
@@ -54,7 +54,8 @@ def suppress(faces: Faces, max_iou: float) -> Faces:
     return Faces(faces.boxes[kept], faces.scores[kept], faces.points[kept])
 
 
-def _letterbox(image: Image, side: int) -> tuple[Image, float]:
+def letterbox(image: Image, side: int) -> tuple[Image, float]:
+    """A square black canvas with the picture top left, and canvas px per picture px."""
     height, width = image.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

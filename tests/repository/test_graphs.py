@@ -65,6 +65,25 @@ def placed(size_px: float, x: float, y: float, degrees: float = 0) -> NDArray[np
 
 
 @pytest.mark.parametrize(
+    ("boxes", "kept"),
+    [
+        (((50, 50, 200, 220), (90, 90, 130, 140)), 1),  # a face within a face
+        (((90, 90, 130, 140), (50, 50, 200, 220)), 1),  # a box around a better face
+        (((50, 50, 200, 220), (185, 60, 225, 110)), 2),  # a head that looks over a shoulder
+        (((50, 50, 200, 220), (90, 90, 130, 140), (240, 90, 280, 140)), 2),
+        ((), 0),
+    ],
+)
+def test_faces_nested_in_better_faces_are_dropped(boxes: tuple[tuple[float, ...], ...], kept: int) -> None:
+    points = np.stack([placed(100, (x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in boxes]) if boxes else np.zeros((0, 5, 2), np.float32)
+    answer = align(smooth(300, 400), boxes, [0.9, 0.8, 0.7][: len(boxes)], points)
+    assert answer["NUM_FACES"].tolist() == [kept]
+    if kept:
+        np.testing.assert_allclose(answer["BOXES"][0], boxes[0], atol=0.01)
+        np.testing.assert_allclose(answer["BOXES"][kept - 1], boxes[-1 if kept > 1 else 0], atol=0.01)
+
+
+@pytest.mark.parametrize(
     ("height", "width"), [(480, 640), (640, 480), (720, 1280), (1080, 1920), (3000, 4000), (2000, 3000), (100, 80), (90, 1000)]
 )
 def test_prepare_is_a_letterbox(height: int, width: int) -> None:

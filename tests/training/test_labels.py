@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from scripts.graphs.geometry import crop_template
 from scripts.train.defects import blur, cover, light, no_face, noise
 from scripts.train.drawn_points import offsets
+from scripts.train.fairface import BAND_EDGES, RACES, SEVEN, UTK_RACES, served_race
 from scripts.train.landmark_layout import DRAWN, MULTI_PIE, POINTS, canonical, mirror_order, points105, points_drawn, pose_of
 from scripts.train.liveness_crops import upright
 from scripts.train.mask_crops import annotated_masks
 from scripts.train.recapture import recapture
-from scripts.train.worn import BARE_CUT_PX, HATTED_CUT_PX, cut_off, draw_mask, draw_sunglasses
+from scripts.train.worn import CUT_ASIDE_PX, CUT_BELOW_PX, cut_off, draw_mask, draw_sunglasses
 
 Image = NDArray[np.uint8]
 
@@ -97,12 +98,19 @@ def test_how_people_place_points_is_learned_without_what_moves_all_of_them() -> 
     np.testing.assert_array_equal(found[:24], 0)
 
 
-@pytest.mark.parametrize("hatted", [True, False])
-def test_cut_off_crops_lose_their_upper_rows_only(hatted: bool) -> None:
-    before, deepest = crop(), HATTED_CUT_PX if hatted else BARE_CUT_PX
-    changed = [(cut_off(before, np.random.default_rng(i), hatted) != before).any((1, 2)) for i in range(40)]
-    assert all(rows[0] and not rows[deepest:].any() for rows in changed)
-    assert max(rows.sum() for rows in changed) > deepest * 0.8
+def test_cut_off_crops_say_how_much_of_the_head_is_missing() -> None:
+    before = crop()
+    for seed in range(40):
+        after, above = cut_off(before, np.random.default_rng(seed))
+        inner = (slice(above, 160 - CUT_BELOW_PX), slice(CUT_ASIDE_PX, 160 - CUT_ASIDE_PX))
+        assert (after[inner] == before[inner]).all()
+        assert (after[:above] == after[0, 0]).all()
+
+
+def test_fairface_races_are_answered_as_six() -> None:
+    assert {served_race(label) for label in SEVEN} == set(RACES)
+    assert all(set(meant) <= set(SEVEN) for meant in UTK_RACES.values())
+    assert [np.digitize(age, BAND_EDGES) for age in (0, 2, 3, 19, 20, 69, 70)] == [0, 0, 1, 2, 3, 7, 8]
 
 
 def crop() -> Image:

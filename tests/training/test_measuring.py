@@ -16,7 +16,6 @@ from scripts.train.decoys import place_decoys
 from scripts.train.detector_pictures import annotated_boxes, intersection_over_union, is_eval
 from scripts.train.face_crops import align, square_crop
 from scripts.train.parity import RANKED_ROWS, difference
-from scripts.train.weak_origin import LATINO, MIDDLE_EASTERN, UNKNOWN, origin_of
 from tests.repository.test_graphs import align as served_align
 from tests.repository.test_graphs import placed, smooth
 
@@ -88,10 +87,6 @@ def test_decoys_touch_no_face() -> None:
             assert (image[y1:y2, x1:x2] == 77).all()
         drawn += int((image != 77).any())
     assert drawn > 10
-
-
-def test_weak_origins() -> None:
-    assert (origin_of("Vicente_Fox"), origin_of("Hosni_Mubarak"), origin_of("Nobody")) == (LATINO, MIDDLE_EASTERN, UNKNOWN)
 
 
 def ranked(rng: np.random.Generator) -> NDArray[np.float32]:
