@@ -18,7 +18,9 @@ FUNCTIONS = (
     tables.measured,
     tables.metric_names,
     tables.settings,
+    tables.steadiness,
     tables.summary,
+    tables.wild_headlines,
 )
 
 

@@ -107,6 +107,55 @@ def by_group(model: str, tensor: str, groups: Sequence[str], prefix: str = "") -
     return table(("group", "value", "95 % interval", "pictures"), lines)
 
 
+@cache
+def wild(model: str) -> dict[str, Any]:
+    """A model's wild.json. Raises OSError."""
+    found: dict[str, Any] = json.loads((REPOSITORY / model / "wild.json").read_text())
+    return found
+
+
+# What is said on the page about strangers' pictures: words, model, keys of our figure, keys of a public net's.
+HEADLINES: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("crowds: faces of 32 px and more that are found", "face_detector", ("crowds", "32 and over", "recall"), ("crowds, YuNet 640", "32 and over", "recall")),
+    ("crowds: answers of 32 px and more that are faces", "face_detector", ("crowds", "32 and over", "precision"), ("crowds, YuNet 640", "32 and over", "precision")),
+    ("crowds: faces of 16 to 32 px that are found", "face_detector", ("crowds", "16-32", "recall"), ("crowds, YuNet 640", "16-32", "recall")),
+    ("FairFace: faces that are not found", "face_detector", ("fairface_undetected",), ()),
+    ("FairFace: gender, from 20 years on", "face_demographics", ("fairface_gender_20_and_over",), ()),
+    ("FairFace: gender, worst of seven races", "face_demographics", ("fairface_gender_worst_race",), ()),
+    ("FairFace: mean recall of six races", "face_demographics", ("fairface_race_mean_recall",), ()),
+    ("FairFace: age within its band", "face_demographics", ("fairface_age_band",), ()),
+    ("FairFace: age within one band", "face_demographics", ("fairface_age_band_within_one",), ()),
+    ("London portraits: age error in years", "face_demographics", ("london", "age_error"), ("london, face-api", "age_error")),
+    ("London portraits: gender", "face_demographics", ("london", "gender"), ("london, face-api", "gender")),
+    ("CFD, grey: bare faces with \"glasses\"", "face_accessories", ("cfd_glasses_on_bare",), ("cfd_glasses, ZhouKai90_on_bare",)),
+    ("CFD, grey: bare heads with a \"hat\"", "face_accessories", ("cfd_hat_on_bare",), ()),
+    ("London: smiles that are found", "face_expression", ("london_smiles_found",), ()),
+    ("London: living faces called spoof", "face_liveness", ("london_called_spoof_gamma_1.0",), ()),
+    ("the same, brightened by a gamma of 0.5", "face_liveness", ("london_called_spoof_gamma_0.5",), ()),
+    ("strange replay attacks: mean AUC of the sources", "face_liveness", ("replay_auc_mean_of_sources",), ()),
+)  # fmt: skip
+
+
+def wild_headlines() -> str:
+    """How the models do on strangers' pictures, beside public nets where one was measured in the same run."""
+    rows = [(words, _figure(wild(model), ours), _figure(wild(model), theirs) if theirs else "") for words, model, ours, theirs in HEADLINES]
+    return table(("strangers' pictures", "ours", "public net"), rows)
+
+
+def steadiness() -> str:
+    """How far answers move when only the picture changes."""
+    figures = wild("face_demographics")["steadiness"]
+    columns = list(next(iter(figures.values())))
+    head = ("change", *(column.replace("_", " ") for column in columns))
+    return table(head, [(change, *(f"{row[column]:.3g}" for column in columns)) for change, row in figures.items()])
+
+
+def _figure(figures: dict[str, Any], keys: tuple[str, ...]) -> str:
+    for key in keys:
+        figures = figures[key]
+    return f"{figures['value']:.3g}" if isinstance(figures, dict) else f"{figures:.3g}"
+
+
 def licences() -> str:
     """What every weight is licensed under and learned from."""
     parts: list[str] = []

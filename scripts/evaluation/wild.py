@@ -174,7 +174,7 @@ def _fairface(faces: Faces, output: Path) -> dict[str, Any]:
     groups = {
         f"{label} {sex}": (faces.column("race") == label) & (faces.column("gender") == sex) for label in SEVEN for sex in ("Female", "Male")
     }
-    by_group = {name: mean_of(right.astype(float), rows & grown) for name, rows in groups.items()}
+    by_group = {name: mean_of(right.astype(float), rows & grown) for name, rows in groups.items() if (rows & grown).any()}
     by_race = {label: mean_of(right.astype(float), (faces.column("race") == label) & grown) for label in SEVEN}
     recalls = {name: mean_of((said_race == index).astype(float), race == index) for index, name in enumerate(RACES)}
     off = abs(said_band - band)

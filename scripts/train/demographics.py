@@ -42,7 +42,7 @@ class Demographics(nn.Module):
         self.age, self.gender, self.race = nn.Linear(FEATURES, AGES), nn.Linear(FEATURES, 2), nn.Linear(FEATURES, len(SEVEN))
 
     def forward(self, x: Tensor) -> Outputs:
-        kept = self.drop(self.trunk(x))
+        kept = self.drop(self.trunk(x / 2))  # ImageNet's trunk knows values from -1 to 1
         return self.age(kept), self.gender(kept), self.race(kept)
 
 
@@ -210,8 +210,8 @@ def main() -> None:
     rows = {name: np.nonzero(ours & ~aside[name] if name in aside else ours)[0] for name, ours in usable.items()}
     targets = np.concatenate([TARGETS[name](data)[rows[name]] for name, data in sets.items()])
     index = np.concatenate([np.stack([np.full_like(chosen, which), chosen], 1) for which, chosen in enumerate(rows.values())])
-    recipe = recipe_from(options, "demographics")
-    crops = Crops([data.crops for data in sets.values()], index, targets, Jitter(VIEW, 1.3, 1.2), recipe.seed)
+    recipe = recipe_from(options, "demographics", average_decay=0.998)
+    crops = Crops([data.crops for data in sets.values()], index, targets, Jitter(VIEW, 0.8, 1.6), recipe.seed)
     kept_back = {name: np.nonzero(usable[name] & left)[0] for name, left in aside.items()}
     net = train(
         recipe,

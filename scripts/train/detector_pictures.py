@@ -180,7 +180,11 @@ def _groups(sources: Sources) -> dict[str, Rows]:
     }
     groups: dict[str, Rows] = {"maskon": _maskon(sources), "masks": _masks(sources), "crowd": _unlabelled(sources, "crowd", *CROWDS)}
     groups["animals"] = _unlabelled(sources, "animals", ANIMALS)
-    return groups | {name: ((name, data, None) for data in sources.blobs(*place)) for name, place in alone.items()}
+    return groups | {name: _single(name, sources.blobs(*place)) for name, place in alone.items()}
+
+
+def _single(origin: str, blobs: Iterator[bytes]) -> Rows:
+    yield from ((origin, data, None) for data in blobs)
 
 
 def _unlabelled(sources: Sources, origin: str, *places: tuple[str, str, str, int]) -> Rows:

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import csv
 
 import numpy as np
+import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from scripts.train.attribute_net import Trunk, View, look
-from scripts.train.attribute_training import held_out, recipe_from, started_from, train
+from scripts.train.attribute_training import recipe_from, started_from, train
 from scripts.train.command import common_arguments, sources_from, training_arguments
 from scripts.train.crop_batches import Crops, Jitter, plain
 from scripts.train.export import export
-from scripts.train.face_crops import EMOTIONS, HUMAN_EMOTIONS, CropSet, load
+from scripts.train.face_crops import CropSet, load
+from scripts.train.repositories import Sources
 
 # Grey, because half of the labelled pictures are; the middle of the crop, because they are cut to the face.
 VIEW = View(left=22, top=26, side=116, size=48, grey=True)
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+HAPPY = LABELS.index("happy")
+# FERPlus (Barsoum et al., 2016): ten people voted on each picture of FER2013. Their columns in the order of LABELS; contempt is left out.
+FERPLUS, FERPLUS_COLUMNS = "microsoft/FERPlus", ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+VOTES_SHARE = 0.5  # of a label; the rest is FER2013's own
+# Where the teacher's crop (the detector's box) lies in ours, px.
+TEACHER_LEFT_PX, TEACHER_SPAN_PX = 24, 112
+# Columns of a target row: seven probabilities and their weight; a smile or none, and its weight.
+WEIGHT, SMILE, SMILE_WEIGHT, COLUMNS = 7, 8, 9, 10
+SHARES = {"fer2013": 0.55, "celeba10k": 0.17, "fairface": 0.20, "lfw": 0.08}
 
 
 class Expression(nn.Module):
@@ -49,26 +62,72 @@ class Served(nn.Module):
 
 
 def loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy against soft labels; the last column weighs the row."""
-    return (-(target[:, :7] * logits.log_softmax(1)).sum(1) * target[:, 7]).mean()
+    """Cross-entropy against soft labels, and for pictures of which only the smile is known, that of `happy` against the rest."""
+    log_p = logits.log_softmax(1)
+    happy = log_p[:, HAPPY]
+    other = torch.cat([log_p[:, :HAPPY], log_p[:, HAPPY + 1 :]], 1).logsumexp(1)
+    smile = -(target[:, SMILE] * happy + (1 - target[:, SMILE]) * other) * target[:, SMILE_WEIGHT]
+    return (-(target[:, :7] * log_p).sum(1) * target[:, WEIGHT] + smile).mean()
 
 
-def fer_targets(data: CropSet) -> NDArray[np.float32]:
-    """True labels, a little smoothed (annotators of FER2013 agree on about two in three pictures)."""
+def fer_targets(sources: Sources, data: CropSet) -> NDArray[np.float32]:
+    """FER2013's label, a little smoothed, and FERPlus' votes where there are any (both agree on two pictures in three)."""
     labels = np.array([LABELS.index(label) for label in data.column("label")])
-    rows = np.full((len(labels), 8), 0.1 / 7, np.float32)
+    rows = np.zeros((len(labels), COLUMNS), np.float32)
+    rows[:, :7] = 0.1 / 7
     rows[np.arange(len(labels)), labels] += 0.9
-    rows[:, 7] = 1
+    rows[:, WEIGHT] = 1
+    for row, votes in _votes(sources, data).items():
+        rows[row, :7] = (1 - VOTES_SHARE) * rows[row, :7] + VOTES_SHARE * votes / votes.sum()
     return rows
 
 
-def agreed_targets(data: CropSet) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Colour pictures without labels: the mean of both teachers where they name the same expression with confidence."""
-    one, two = data.teachers[:, EMOTIONS], data.teachers[:, HUMAN_EMOTIONS]
-    mean = (one + two) / 2
-    known = data.found & ~np.isnan(mean).any(1)
-    sure = known & (np.nan_to_num(one).argmax(1) == np.nan_to_num(two).argmax(1)) & (np.nan_to_num(mean).max(1) > 0.6)
-    return np.hstack([np.nan_to_num(mean), np.full((len(mean), 1), 0.5, np.float32)]).astype(np.float32), sure
+def _votes(sources: Sources, data: CropSet) -> dict[int, NDArray[np.float32]]:
+    """Votes [7] by row of FER2013, where at least five people named one of our expressions."""
+    blob = sources.tree(FERPLUS, "fer2013new.csv")["fer2013new.csv"]
+    lines = next(iter(sources.blobs(FERPLUS, [blob]))).decode().splitlines()
+    table = {row["Image name"]: row for row in csv.DictReader(lines) if row["Usage"] == "Training"}
+    place = {row["path"]: index for index, row in enumerate(data.rows)}
+    votes = {}
+    for row in sources.manifest("fer2013_to_ferplus"):
+        if row["ferplus_image"] in table and row["fer2013_path"] in place:
+            given = np.array([float(table[row["ferplus_image"]][name]) for name in FERPLUS_COLUMNS], np.float32)
+            if given.sum() >= 5:
+                votes[place[row["fer2013_path"]]] = given
+    return votes
+
+
+def celeba_targets(data: CropSet) -> NDArray[np.float32]:
+    """A smile or none, as labelled."""
+    rows = np.zeros((len(data.rows), COLUMNS), np.float32)
+    rows[:, SMILE], rows[:, SMILE_WEIGHT] = data.column("Smiling") == "1", 1
+    return rows
+
+
+def taught_targets(sources: Sources, name: str, data: CropSet) -> NDArray[np.float32]:
+    """Pictures without labels: the teacher's word where it is sure."""
+    said = _teacher_says(sources, name, data)
+    rows = np.zeros((len(data.rows), COLUMNS), np.float32)
+    rows[:, :7], rows[:, WEIGHT] = said, 0.5 * (said.max(1) > 0.8)
+    return rows
+
+
+def _teacher_says(sources: Sources, name: str, data: CropSet) -> NDArray[np.float32]:
+    """face-api's seven probabilities for each crop and its mirror image; asked once."""
+    file = sources.cache / "crops" / f"{name}.expression.npy"
+    if not file.exists():
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        net = ort.InferenceSession(str(sources.teachers / "faceapi_expression.onnx"), options, providers=["CPUExecutionProvider"])
+        answers = np.zeros((len(data.rows), 7), np.float32)
+        inner = slice(TEACHER_LEFT_PX, TEACHER_LEFT_PX + TEACHER_SPAN_PX)
+        rows = np.nonzero((data.column("split") == "train") & data.found)[0][:: 2 if len(data.rows) > 20_000 else 1]
+        for row in tqdm(rows, desc=f"expressions of {name}", unit="face", mininterval=15):
+            square = data.crops[row][inner, inner]
+            both = np.stack([square, square[:, ::-1]])[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
+            answers[row] = net.run(None, {"input": both})[0].mean(0)[[3, 5, 4, 1, 2, 6, 0]]
+        np.save(file, answers)
+    return np.asarray(np.load(file))
 
 
 def balanced(targets: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -87,18 +146,22 @@ def main() -> None:
     parser.add_argument("--strength", type=float, default=0.9, help="of the augmentation (default %(default)s)")
     options = parser.parse_args()
     sources = sources_from(options)
-    fer, lfw, utk = (load(sources, name) for name in ("fer2013", "lfw", "utkface"))
-    fer_rows = np.nonzero(fer.column("split") == "train")[0]
-    parts = [(0, fer_rows, fer_targets(fer)[fer_rows], 0.8)]
-    for which, data, share in ((1, lfw, 0.1), (2, utk, 0.1)):
-        soft, sure = agreed_targets(data)
-        rows = np.nonzero(sure & (data.column("split") == "train") & ~held_out(data.column("path"), 16))[0]
-        parts.append((which, rows, soft[rows], share))
-    index = np.concatenate([np.stack([np.full_like(rows, which), rows], 1) for which, rows, _, _ in parts])
-    weights = np.concatenate([share * balanced(targets) for _, _, targets, share in parts])
+    sets = {name: load(sources, name) for name in SHARES}
+    fer = sets["fer2013"]
+    targets = {"fer2013": fer_targets(sources, fer), "celeba10k": celeba_targets(sets["celeba10k"])}
+    targets |= {name: taught_targets(sources, name, sets[name]) for name in ("fairface", "lfw")}
+    index, weights, rows = [], [], []
+    for which, (name, data) in enumerate(sets.items()):
+        usable = (
+            (data.column("split") == "train") & (data.found | (name == "fer2013")) & (targets[name][:, [WEIGHT, SMILE_WEIGHT]].sum(1) > 0)
+        )
+        kept = np.nonzero(usable)[0]
+        index.append(np.stack([np.full_like(kept, which), kept], 1))
+        weights.append(SHARES[name] * balanced(targets[name][kept]))
+        rows.append(targets[name][kept])
     recipe = recipe_from(options, "expression", batch=96)
     crops = Crops(
-        [fer.crops, lfw.crops, utk.crops], index, np.concatenate([t for _, _, t, _ in parts]), Jitter(VIEW, options.strength), recipe.seed
+        [d.crops for d in sets.values()], np.concatenate(index), np.concatenate(rows), Jitter(VIEW, options.strength), recipe.seed
     )
     valid = np.nonzero(fer.column("split") == "valid")[0]
     truth = np.array([LABELS.index(label) for label in fer.column("label")[valid]])
@@ -121,7 +184,7 @@ def main() -> None:
         started_from(Expression(), options.initial, crops, VIEW),
         VIEW,
         crops,
-        weights,
+        np.concatenate(weights),
         loss,
         validate,
         options.output,

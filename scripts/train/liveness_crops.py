@@ -22,16 +22,17 @@ Floats = NDArray[np.float32]
 
 SPOOF_SCENES = "ReynaraEzra/Liveness-Detection"
 LFW = "SnorreW/FacialAttributes_Snorre"
-# Of LFW every n-th training picture stands for a living face; each gives one simulated attack, each living scene several.
-LFW_ONE_IN, ATTACKS_PER_SCENE = 4, 8
+# Of LFW and FairFace every n-th training picture stands for a living face; each gives one simulated attack, each living scene several.
+LFW_ONE_IN, FAIRFACE_ONE_IN, ATTACKS_PER_SCENE = 8, 24, 8
+FAIRFACE = "sumanvithaeadala/EthnicityDetection"
 
 
 @dataclass(frozen=True, slots=True)
 class LivenessCrops:
     """Training rows.
 
-    upright uint8 BGR [N,160,160,3], surroundings [N,96,96,3]; live [N] 0 or 1; teacher [N]: MiniFASNet pair's mean live
-    probability; source [N]: `scenes`, `lfw`, `simulated` or the name of a replay source; picture [N].
+    upright uint8 BGR [N,160,160,3], surroundings [N,96,96,3]; live [N] 0 or 1; teacher [N]: live probability by
+    LivenessTeachers; source [N]: `scenes`, `lfw`, `fairface`, `simulated` or the name of a replay source; picture [N].
     """
 
     upright: Image
@@ -82,6 +83,9 @@ def _pictures(sources: Sources) -> Iterator[_Work]:
         yield _Work(data, live, "scenes", row["path"], attacks=ATTACKS_PER_SCENE * live, background=backgrounds[index % 300])
     for index, (row, data) in enumerate(zip(lfw, sources.blobs(LFW, [r["blob"] for r in lfw]), strict=True)):
         yield _Work(data, True, "lfw", row["path"], attacks=1, background=backgrounds[(index + 7) % 300])
+    fair = sources.manifest("fairface", "train")[::FAIRFACE_ONE_IN]
+    for index, (row, data) in enumerate(zip(fair, sources.blobs(FAIRFACE, [r["blob"] for r in fair]), strict=True)):
+        yield _Work(data, True, "fairface", row["path"], attacks=1, background=backgrounds[(index + 11) % 300])
     replays = sources.manifest("liveness_replay")
     for repository in dict.fromkeys(row["repo"] for row in replays):
         mine = [row for row in replays if row["repo"] == repository]
@@ -106,6 +110,32 @@ class MiniFasNet:
         return float(np.mean([net.run(None, {"input": crop})[0][0, 1] for net, crop in planes]))
 
 
+class LivenessTeachers:
+    """MiniFASNet V2 and hairymax's net on 1.5 times the box: the mean of their logits ranks strange replays better than either."""
+
+    def __init__(self, sources: Sources) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = 1, 3
+        self._nets = [
+            ort.InferenceSession(str(sources.teachers / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
+            for name in ("minifasnet_v2", "antispoofing_bin_1.5_128")
+        ]
+        self._name = self._nets[1].get_inputs()[0].name
+
+    def __call__(self, image: Image, box: Floats) -> float:
+        """Live probability for an xyxy box."""
+        near = _window(image, box, 2.7).astype(np.float32).transpose(2, 0, 1)[None]
+        live = float(self._nets[0].run(None, {"input": near})[0][0, 1])
+        side = max(1.0, 1.5 * float((box[2:] - box[:2]).max()))
+        corner = (box[:2] + box[2:]) / 2 - side / 2
+        shift = np.hstack([np.eye(2) * 128 / side, (-corner * 128 / side)[:, None]])
+        square = cv2.warpAffine(image, shift, (128, 128), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT_101)
+        planes = (square[..., ::-1].astype(np.float32) / 255).transpose(2, 0, 1)[None]
+        logits = self._nets[1].run(None, {self._name: planes})[0][0]
+        first = np.log(np.clip(live, 1e-6, 1 - 1e-6) / np.clip(1 - live, 1e-6, 1))
+        return float(1 / (1 + np.exp(-(first + float(logits[0] - logits[1])) / 2)))
+
+
 def _window(image: Image, box: Floats, scale: float, size: int = 80) -> Image:
     """The box's shape enlarged, reduced and moved so that it stays inside the picture."""
     height, width = image.shape[:2]
@@ -118,12 +148,12 @@ def _window(image: Image, box: Floats, scale: float, size: int = 80) -> Image:
 
 
 _detector: YuNet
-_teacher: MiniFasNet
+_teacher: LivenessTeachers
 
 
 def _start(sources: Sources) -> None:
     global _detector, _teacher
-    _detector, _teacher = YuNet(sources.teachers / "yunet_n.onnx"), MiniFasNet(sources)
+    _detector, _teacher = YuNet(sources.teachers / "yunet_n.onnx"), LivenessTeachers(sources)
 
 
 def _cut(work: _Work) -> list[tuple[Image, Image, float, float, str, str]]:
@@ -146,7 +176,7 @@ def _cut(work: _Work) -> list[tuple[Image, Image, float, float, str, str]]:
 
 
 def _row(image: Image, live: float, source: str, picture: str) -> list[tuple[Image, Image, float, float, str, str]]:
-    faces = _detector(image, 640, 0.4)
+    faces = _detector(image, 640 if max(image.shape[:2]) > 400 else 320, 0.4)
     if not len(faces):
         return []
     box, points = faces.boxes[0], faces.points[0]

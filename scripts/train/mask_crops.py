@@ -107,3 +107,14 @@ def _cut(
         if overlap.max() >= 0.4:
             found.append((align(image, faces.points[overlap.argmax()]), kind, name))
     return found
+
+
+if __name__ == "__main__":
+    import argparse
+
+    from scripts.train.command import common_arguments, sources_from
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    common_arguments(parser)
+    masks = load(sources_from(parser.parse_args()))
+    print(dict(zip(CLASSES, np.bincount(masks.classes).tolist(), strict=True)))  # noqa: T201

@@ -28,6 +28,21 @@ def degrade(image: Image, rng: np.random.Generator, strength: float = 1.0) -> Im
     return image
 
 
+def relight(image: Image, rng: np.random.Generator) -> Image:
+    """Another exposure, white balance, contrast and sharpness: what differs between cameras and says nothing of a face."""
+    ramp = np.arange(256, dtype=np.float32)[:, None] / 255
+    curve = ramp ** np.exp(rng.normal(0, 0.4)) * np.exp(rng.normal(0, 0.12, 3)) * np.exp(rng.normal(0, 0.15))
+    curve = (curve - 0.5) * np.exp(rng.normal(0, 0.2)) + 0.5
+    image = cv2.LUT(image, (curve * 255).clip(0, 255).astype(np.uint8)[None]).astype(np.uint8)
+    if rng.random() < 0.3:
+        soft = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.5, 1.2)))
+        amount = float(rng.uniform(-0.7, 1.0))
+        image = cv2.addWeighted(image, 1 + amount, soft, -amount, 0).astype(np.uint8)
+    if rng.random() < 0.2:
+        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None], 3, 2).astype(np.uint8)
+    return image
+
+
 def _exposure(image: Image, rng: np.random.Generator, strength: float) -> Image:
     ramp = np.arange(256, dtype=np.float32)[:, None] / 255
     gamma = np.exp(rng.normal(0, 0.3 * strength))
