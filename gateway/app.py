@@ -8,21 +8,23 @@ from flask import Flask, Response, request
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from gateway import documentation, health, intake, native, page, problems, telemetry, tracing
+from gateway import access_log, page, tracing
 from gateway import errors as e
-from gateway.admission import Admission
-from gateway.analyzer import Analyzer
-from gateway.decoders import Decoders
-from gateway.fetch import Fetcher
-from gateway.keys import KeyStore
+from gateway.apis import health, openapi, problems, v1
+from gateway.apis.services import KEY, Services
+from gateway.apis.vendor import json_answer
+from gateway.apis.vendors import VENDORS, vendor_of
+from gateway.callers.admission import Admission
+from gateway.callers.keys import KeyStore
+from gateway.inference.analyzer import Analyzer
+from gateway.inference.triton import TritonClient
+from gateway.intake import hooks
+from gateway.intake.latency_estimate import Pace
 from gateway.models import read_catalogue
-from gateway.pace import Pace
-from gateway.pictures import picture_store
-from gateway.services import KEY, Services
+from gateway.pictures.fetch import Fetcher
+from gateway.pictures.pool import Decoders
+from gateway.pictures.store import picture_store
 from gateway.settings import Settings
-from gateway.triton import TritonClient
-from gateway.vendor import json_answer
-from gateway.vendors import VENDORS, vendor_of
 
 log = logging.getLogger("vultus.app")
 
@@ -42,7 +44,7 @@ FROM_HTTP: dict[type[HTTPException], type[e.GatewayError]] = {
 def create_app(settings: Settings | None = None, triton: TritonClient | None = None) -> Flask:
     """Build the WSGI application. `triton` may be any object with TritonClient's methods."""
     settings = settings or Settings()
-    telemetry.configure_logging(settings.log_level)
+    access_log.configure_logging(settings.log_level)
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -53,15 +55,15 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     catalogue = read_catalogue(settings.model_repository)
     admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url)
     pace = Pace()
-    analyzer = Analyzer(client, catalogue, pace)
+    analyzer = Analyzer(client, catalogue, pace.measured)
     decoders = Decoders(settings)
     app.extensions[KEY] = Services(settings, catalogue, client, decoders, analyzer, admission, Fetcher(settings), picture_store(settings))
     if _is_open(admission):
         log.warning("no key has been issued: anybody who reaches this service may use it")
     tracing.install(app, settings)
-    telemetry.install(app)
-    intake.install(app, settings, pace)
-    for part in (native, health, documentation, page):
+    access_log.install(app)
+    hooks.install(app, settings, pace)
+    for part in (v1, health, openapi, page):
         app.register_blueprint(part.blueprint)
     for vendor in VENDORS:
         app.register_blueprint(vendor.blueprint)
@@ -103,7 +105,7 @@ def _fail(error: e.GatewayError) -> Response:
     vendor = vendor_of(request.path)
     if vendor:
         return vendor.fail(error)
-    if isinstance(error, e.UnknownPath) and not request.path.startswith(f"{native.blueprint.url_prefix}/"):
+    if isinstance(error, e.UnknownPath) and not request.path.startswith(f"{v1.blueprint.url_prefix}/"):
         return json_answer({"detail": "Not Found"}, error.status)  # nobody's path: what most of the vendors' clients expect
     return problems.render(error)
 

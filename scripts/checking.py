@@ -1,4 +1,4 @@
-"""Style, types and generated files: `scripts/check` (with --fix to mend what can be mended)."""
+"""Style, types, what may import what, and generated files: `scripts/check` (with --fix to mend what can be mended)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def main() -> int:
     for command in commands:
         sys.stderr.write(f"check: {' '.join(command)}\n")
         failed += subprocess.call([sys.executable, "-m", *command], cwd=ROOT) != 0
+    sys.stderr.write("check: lint-imports\n")
+    failed += subprocess.call([Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"], cwd=ROOT) != 0
     return failed
 
 

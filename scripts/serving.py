@@ -20,7 +20,7 @@ import urllib.error
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.exposure import only_here, refusal
+from gateway.callers.exposure import only_here, refusal
 from gateway.settings import Settings
 from scripts.embedded_triton import pools
 from scripts.embedded_triton.alive import WITHOUT_PROXY
@@ -147,7 +147,7 @@ def _start_gateway(options: argparse.Namespace, port: int, triton: str, folder: 
         "-m",
         "gunicorn",
         "--config",
-        "python:gateway.gunicorn_config",
+        "python:gateway.server.gunicorn_config",
         "--bind",
         f"{_bracketed(options.host)}:{port}",
         "--workers",

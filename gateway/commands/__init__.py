@@ -1,1 +1,1 @@
-"""The subcommands of `vultus`, one a file."""
+"""The command line `vultus`: one subcommand a file, which is imported when it is called."""

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import click
 
+from gateway.apis.vendors import VENDORS
+from gateway.callers.keys import Key, KeyStore, State
 from gateway.errors import GatewayError
-from gateway.keys import Key, KeyStore, State
 from gateway.settings import Settings
-from gateway.vendors import VENDORS
 
 T = TypeVar("T")
 APIS = {"vultus": False} | {vendor.name: vendor.paired for vendor in VENDORS}

@@ -15,8 +15,8 @@ import numpy as np
 import tritonclient.grpc as triton
 from tritonclient.utils import shared_memory
 
+from gateway.inference.triton import CHANNEL_OPTIONS
 from gateway.models import ATTRIBUTE_MODELS, ENSEMBLE, read_model
-from gateway.triton import CHANNEL_OPTIONS
 from scripts.benchmarking.load import Call
 from scripts.benchmarking.pictures import Case
 from scripts.pipeline import REPOSITORY, DirectPipeline

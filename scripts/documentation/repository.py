@@ -16,7 +16,7 @@ DOCUMENTS = {
     "docker/README.md": "images.md",
     "docker/kubernetes/README.md": "kubernetes.md",
     "gateway/README.md": "gateway.md",
-    "gateway/vendors/README.md": "vendors.md",
+    "gateway/apis/vendors/README.md": "vendors.md",
     "model_repository/README.md": "tensors.md",
     "scripts/train/README.md": "training.md",
     **{f"model_repository/{name}/CARD.md": f"model-cards/{name}.md" for name in (DETECTOR, *ATTRIBUTE_MODELS)},

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from gateway.callers.keys import Issued, KeyStore
 from gateway.commands.keys import APIS
-from gateway.keys import Issued, KeyStore
 from scripts.benchmarking.server import Server, serving
 from scripts.soaking.samples import role
 

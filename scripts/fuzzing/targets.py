@@ -16,15 +16,15 @@ from pathlib import Path
 from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 
-from gateway import images
 from gateway.app import create_app
 from gateway.errors import RequestError
+from gateway.pictures import decoding
 from gateway.settings import Settings
 from tests.conftest import FakeTriton
 
 Target = Callable[[bytes], None]
 
-RULES = images.Rules(images.EVERY_FORMAT, max_bytes=2**20, max_pixels=2**20, min_side_px=1, max_side_px=4096)
+RULES = decoding.Rules(decoding.EVERY_FORMAT, max_bytes=2**20, max_pixels=2**20, min_side_px=1, max_side_px=4096)
 BOUNDARY = "vultus"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 PATHS = (
@@ -50,9 +50,9 @@ class Finding(Exception):
 
 
 def decode(data: bytes) -> None:
-    """`images.decode` either gives pixels of the promised kind or refuses in our terms."""
+    """`decoding.decode` either gives pixels of the promised kind or refuses in our terms."""
     try:
-        picture = images.decode(data, RULES, 32)
+        picture = decoding.decode(data, RULES, 32)
     except RequestError:
         return
     if picture.pixels.dtype != "uint8" or picture.pixels.ndim != 3 or picture.pixels.shape[2] != 3 or not picture.pixels.size:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from urllib3.filepost import encode_multipart_formdata
 
-from gateway.keys import Issued
+from gateway.callers.keys import Issued
 from scripts.benchmarking.pictures import case
 
 # Width, height, faces, size of the heads in pixels.

@@ -1,6 +1,6 @@
 """Our 105 points out of the 478-point mesh, their mirror image, and head pose out of the mesh.
 
-Layout (groups and counts are AILabTools'; the order inside a group is ours, see gateway/vendors/README.md). In each part: its
+Layout (groups and counts are AILabTools'; the order inside a group is ours, see gateway/apis/vendors/README.md). In each part: its
 image-left end, its image-right end, the upper outline between them, the lower outline; points equally spaced along an outline.
 """
 

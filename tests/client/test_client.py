@@ -11,9 +11,9 @@ import pytest
 from flask import Flask
 
 import vultus
+from gateway.apis.services import KEY
+from gateway.callers.keys import KeyStore
 from gateway.errors import UpstreamUnavailable
-from gateway.keys import KeyStore
-from gateway.services import KEY
 from tests.client.conftest import Asking, Script
 from tests.conftest import PICTURES, FakeTriton
 

@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 from flask import Flask
 
-from gateway import gunicorn_config
+from gateway.server import gunicorn_config
 from gateway.settings import Settings
 from tests.docker.conftest import Running
 from tests.docker.image import instructions

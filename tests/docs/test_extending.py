@@ -96,4 +96,4 @@ def test_adding_a_vendor(copy: Path) -> None:
     passed = re.findall(r"(\d+) passed", said)
     assert passed
     assert int(passed[0]) > 20
-    assert "acme" in run(copy, "-m", "gateway.command", "keys", "create", "--help")
+    assert "acme" in run(copy, "-m", "gateway.commands.main", "keys", "create", "--help")

@@ -19,8 +19,8 @@ from flask import Flask
 from hypothesis import HealthCheck, settings
 from schemathesis import checks
 
+from gateway.apis.services import KEY
 from gateway.app import create_app
-from gateway.services import KEY
 from gateway.settings import Settings
 from tests.conftest import FakeTriton
 from tests.vendors.conftest import FakeAnalyzer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 import re
@@ -23,6 +24,11 @@ OURS = [value for value in vars(metrics).values() if isinstance(value, MetricWra
 KINDS = {Counter: "counter", Gauge: "gauge", Histogram: "histogram"}
 
 
+def test_folders_are_documented_with_their_rule() -> None:
+    rules = {path.parent.name: ast.get_docstring(ast.parse(path.read_text())) for path in (ROOT / "gateway").glob("*/__init__.py")}
+    assert dict(re.findall(r"^\| `(\w+)/` \| (.*) \|$", TEXT, re.M)) == rules
+
+
 def test_every_metric_is_documented_with_its_type_and_labels() -> None:
     rows = re.findall(r"^\| `(vultus_\w+)` \| (\w+) \| ([\w, ]*)\|", TEXT, re.M)
     documented = {name: (kind, tuple(filter(None, labels.replace(" ", "").split(",")))) for name, kind, labels in rows}
@@ -34,14 +40,14 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
 
 
 def test_reasons_of_rejection_are_those_of_the_code() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "gateway").glob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
     used = set(re.findall(r'REJECTED\.labels\("(\w+)"\)|refused\("(\w+)"\)', sources))
     (line,) = re.findall(r"^Reasons: (.*?)\n\n", TEXT, re.M | re.S)
     assert {a or b for a, b in used} == set(re.findall(r"`(\w+)`", line))
 
 
 def test_stages_are_those_of_the_code() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "gateway").glob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
     (line,) = re.findall(r"of an analysis: (.*) \|$", TEXT, re.M)
     for stage in set(re.findall(r'STAGE\.labels\("(\w+)"\)', sources)):
         assert re.search(rf"\b{stage}\b", line)

@@ -113,7 +113,7 @@ def test_every_key_command_works(tmp_path: Path) -> None:
     for line in block.splitlines():
         program, *arguments = shlex.split(line)
         assert program == "vultus"
-        command = [sys.executable, "-m", "gateway.command", *arguments]
+        command = [sys.executable, "-m", "gateway.commands.main", *arguments]
         said += subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, text=True).stdout
     assert "secret" in said
     assert "web shop" in said

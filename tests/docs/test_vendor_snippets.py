@@ -1,4 +1,4 @@
-"""The client programs of gateway/vendors/README.md run as printed, but for the port."""
+"""The client programs of gateway/apis/vendors/README.md run as printed, but for the port."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.served import ROOT, Served
 
-README = (ROOT / "gateway" / "vendors" / "README.md").read_text()
+README = (ROOT / "gateway" / "apis" / "vendors" / "README.md").read_text()
 PROGRAMS = {title: code for title, code in re.findall(r"^## (\w+)\n.*?^```python\n(.*?)^```", README, re.S | re.M)}
 # What the answer must hold, by vendor.
 EXPECTED: dict[str, Any] = {

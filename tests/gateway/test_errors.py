@@ -6,7 +6,7 @@ from tritonclient.utils import InferenceServerException
 
 from gateway import errors
 from gateway.errors import GatewayError, ModelContractError, UpstreamOverloaded, UpstreamTimeout, UpstreamUnavailable
-from gateway.triton import BY_STATUS, as_gateway_error
+from gateway.inference.triton import BY_STATUS, as_gateway_error
 
 
 def leaves(kind: type[GatewayError]) -> list[type[GatewayError]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gateway.keys import KeyStore
+from gateway.callers.keys import KeyStore
 from tests.conftest import encode
 from tests.integration.test_analysis import composite
 from tests.served import ROOT, Served, start, stop

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from gateway.command import main
+from gateway.commands.main import main
 from tests.conftest import PICTURES, encode
 from tests.served import Served
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from gateway.errors import UpstreamOverloaded, UpstreamTimeout
-from gateway.triton import as_gateway_error
+from gateway.inference.triton import as_gateway_error
 from tests.collector import collecting
-from tests.gateway.test_stopping import plain_get, supervised, upload
+from tests.gateway.server.test_stopping import plain_get, supervised, upload
 from tests.integration.test_serving import children, command_of
 from tests.served import FREE_PORTS, Served, start, stop
 

@@ -15,9 +15,9 @@ import pytest
 import tritonclient.grpc as grpc
 from numpy.typing import NDArray
 
-from gateway import shared_pixels
-from gateway.shared_pixels import SharedPixels
-from gateway.triton import TritonClient
+from gateway.inference import shared_pixels
+from gateway.inference.shared_pixels import SharedPixels
+from gateway.inference.triton import TritonClient
 from scripts.embedded_triton import pools
 from tests.served import ROOT, Served
 

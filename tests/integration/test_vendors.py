@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gateway.keys import KeyStore
-from gateway.rounding import whole
+from gateway.apis.rounding import whole
+from gateway.callers.keys import KeyStore
 from tests.conftest import encode
 from tests.integration.test_analysis import box, composite
 from tests.served import Served, request, start, stop

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2
 
-from gateway.analyzer import READERS
+from gateway.inference.analyzer import READERS
 from gateway.models import (
     ATTRIBUTE_MODELS,
     DETECTOR,

@@ -10,11 +10,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from gateway.apis.services import KEY
 from gateway.app import create_app
+from gateway.callers.keys import KeyStore
 from gateway.errors import DownloadFailed, GatewayError
-from gateway.faces import Analysis, Box, Distribution, Face, Picture, Pose, Timings
-from gateway.keys import KeyStore
-from gateway.services import KEY
+from gateway.faces import Analysis, Box, Distribution, Face, Pose, Timings
+from gateway.pictures.picture import Picture
 from gateway.settings import Settings
 from tests.conftest import FakeTriton
 from tests.vendors.routes import PUBLISHED

@@ -11,7 +11,7 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from gateway.keys import Issued
+from gateway.callers.keys import Issued
 
 Send = Callable[[FlaskClient, bytes | None, Issued | None], TestResponse]
 

@@ -14,12 +14,12 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from gateway import errors as e
-from gateway.keys import Issued, Key, KeyStore, State
-from gateway.services import KEY
-from gateway.vendor import look_up
-from gateway.vendors import VENDORS
+from gateway.apis.services import KEY
+from gateway.apis.vendor import look_up
+from gateway.apis.vendors import VENDORS
+from gateway.callers.keys import Issued, Key, KeyStore, State
+from tests.gateway.pictures.test_decoding import bomb
 from tests.gateway.test_errors import leaves
-from tests.gateway.test_images import bomb
 from tests.vendors.conftest import FIRST, SECOND, FakeAnalyzer
 from tests.vendors.routes import ROUTES, Route
 

@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import rounding
+from gateway.apis import rounding
+from gateway.apis.vendors import ailabtools, arsa, coqnitics, machinesense
 from gateway.faces import Analysis, Box, Distribution, Face, Timings
-from gateway.vendors import ailabtools, arsa, coqnitics, machinesense
 from tests.vendors.conftest import EMOTIONS, FIRST, SECOND, SMALL, FakeAnalyzer
 from tests.vendors.routes import ANALYZER, ROUTES
 from tests.vendors.test_contract import PHOTO

@@ -13,11 +13,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 
-from gateway.drawing import annotate
+from gateway.apis.services import KEY
+from gateway.apis.vendors import scaleflex
 from gateway.faces import Analysis, Box, Distribution, Timings
-from gateway.pictures import Directory
-from gateway.services import KEY
-from gateway.vendors import scaleflex
+from gateway.pictures.drawing import annotate
+from gateway.pictures.store import Directory
 from tests.vendors.conftest import EMOTIONS, FIRST, RACES, SECOND, FakeAnalyzer
 from tests.vendors.routes import PUBLISHED, by_url, upload
 from tests.vendors.test_contract import PHOTO
@@ -103,7 +103,7 @@ def test_too_many(client: FlaskClient) -> None:
 
 
 def test_fetching_is_off_by_default(client: FlaskClient, app: Flask) -> None:
-    from gateway.fetch import Fetcher
+    from gateway.pictures.fetch import Fetcher
 
     services = app.extensions[KEY]
     app.extensions[KEY] = replace(services, fetcher=Fetcher(services.settings))

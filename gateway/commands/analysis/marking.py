@@ -6,10 +6,10 @@ from pathlib import Path
 
 from gateway.commands.analysis.services import Failed
 from gateway.commands.analysis.wording import words
-from gateway.drawing import annotate
 from gateway.errors import GatewayError
 from gateway.faces import Box
-from gateway.images import decode, rules_of
+from gateway.pictures.decoding import decode, rules_of
+from gateway.pictures.drawing import annotate
 from gateway.settings import Settings
 from gateway.v1_schema import AnalysisOut
 

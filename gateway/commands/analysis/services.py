@@ -93,11 +93,11 @@ class Triton:
     """A Triton server, over gRPC. Needs the model repository that it serves, for the meaning of the tensors."""
 
     def __init__(self, address: str, timeout_s: float) -> None:
-        from gateway.analyzer import Analyzer
-        from gateway.images import rules_of
+        from gateway.inference.analyzer import Analyzer
+        from gateway.inference.triton import TritonClient
         from gateway.models import read_catalogue
+        from gateway.pictures.decoding import rules_of
         from gateway.settings import Settings
-        from gateway.triton import TritonClient
 
         settings = Settings()
         try:
@@ -116,8 +116,8 @@ class Triton:
 
     def analyze(self, path: Path, attributes: Sequence[str] | None, max_faces: int | None) -> AnalysisOut:
         """As Service."""
-        from gateway.images import decode
-        from gateway.native import render_face
+        from gateway.apis.v1 import render_face
+        from gateway.pictures.decoding import decode
 
         try:
             picture = decode(path.read_bytes(), self._rules, self._working_side_px)

@@ -36,7 +36,7 @@ def _is_gateway(address: str) -> bool:
 
 
 def _is_triton(address: str) -> bool:
-    from gateway.triton import TritonClient
+    from gateway.inference.triton import TritonClient
 
     return TritonClient(address, PATIENCE_S).is_ready()
 

@@ -51,9 +51,9 @@ def analysis_here() -> Finding:
         return _no_photo()
     sys.path.insert(0, str(CHECKOUT))
     try:
-        from gateway.analyzer import Analyzer
-        from gateway.images import decode, rules_of
+        from gateway.inference.analyzer import Analyzer
         from gateway.models import read_catalogue
+        from gateway.pictures.decoding import decode, rules_of
         from scripts.pipeline import DirectPipeline
     except ImportError as error:
         advice = "Install what the embedded server needs: pip install -e '.[embedded]'."

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 
-from gateway.command import main
+from gateway.commands.main import main
 from tests.in_process import listening
 
 

@@ -20,10 +20,10 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
+from gateway.apis.services import KEY
+from gateway.callers.keys import KeyStore
 from gateway.commands.analysis.forms import COLUMNS
 from gateway.errors import GatewayError, UpstreamOverloaded, UpstreamUnavailable
-from gateway.keys import KeyStore
-from gateway.services import KEY
 from tests.conftest import PICTURES, FakeTriton, encode
 from tests.gateway.test_errors import leaves
 from tests.served import ROOT
@@ -245,7 +245,7 @@ def test_the_columns_are_documented() -> None:
 
 
 def start(service: str, *arguments: object, stderr: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "gateway.command", "analyze", *map(str, arguments)]
+    command = [sys.executable, "-m", "gateway.commands.main", "analyze", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env={**os.environ, "VULTUS_URL": service, "COLUMNS": "100"})
 
 

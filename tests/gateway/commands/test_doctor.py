@@ -17,12 +17,12 @@ from click.testing import CliRunner, Result
 from flask import Flask
 
 import vultus
-from gateway.command import main
+from gateway.apis.services import KEY
+from gateway.callers.keys import KeyStore
 from gateway.commands.diagnosis import files, machine, ports, service
 from gateway.commands.diagnosis.finding import State
 from gateway.commands.diagnosis.ports import PORTS, Port
-from gateway.keys import KeyStore
-from gateway.services import KEY
+from gateway.commands.main import main
 from gateway.settings import REPOSITORY
 from scripts.embedded_triton import pools
 from tests.conftest import FakeTriton

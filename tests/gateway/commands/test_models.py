@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.command import main
+from gateway.commands.main import main
 from gateway.settings import REPOSITORY
 
 NAMES = sorted(path.parent.name for path in REPOSITORY.glob("*/model.toml"))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.command import main
 from gateway.commands import serve
+from gateway.commands.main import main
 from scripts.serving import _parser
 
 
@@ -17,7 +17,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """From another folder, with an environment in which only installed packages are found."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["VULTUS_KEYS_URL"] = f"sqlite:///{cwd / 'none.sqlite'}"
-    command = [sys.executable, "-m", "gateway.command", "serve", *arguments]
+    command = [sys.executable, "-m", "gateway.commands.main", "serve", *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 

@@ -1,0 +1,171 @@
+"""The OpenAPI document, made from the views' `describe` and the typed models, and its browsable page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from apispec import APISpec
+from flask import Blueprint, Flask, Response, current_app, jsonify, send_from_directory
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from gateway import __version__
+from gateway.apis.problems import MEDIA_TYPE
+from gateway.errors import GatewayError
+from gateway.v1_schema import ImageJson, Problem
+
+blueprint = Blueprint("documentation", __name__)
+View = TypeVar("View", bound=Callable[..., Any])
+SWAGGER_UI = str(files("flask_openapi3_swagger") / "templates" / "swagger")
+REFERENCE = "#/components/schemas/"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a view says about itself."""
+
+    summary: str
+    answer: type[BaseModel] | None
+    query: Mapping[str, str] = field(default_factory=dict)
+    image_body: bool = False
+    form: Mapping[str, str] = field(default_factory=dict)
+    json: Mapping[str, str] = field(default_factory=dict)
+    headers: Sequence[str] = ()
+    media_type: str = "application/json"
+    status: int = 200
+    error: type[BaseModel] | None = None
+
+
+_OPERATIONS: dict[str, Operation] = {}
+
+
+def describe(
+    *,
+    summary: str,
+    answer: type[BaseModel] | None = None,
+    query: Mapping[str, str] | None = None,
+    image_body: bool = False,
+    form: Mapping[str, str] | None = None,
+    json: Mapping[str, str] | None = None,
+    headers: Sequence[str] = (),
+    media_type: str = "application/json",
+    status: int = 200,
+    error: type[BaseModel] | None = None,
+) -> Callable[[View], View]:
+    """Attach documentation to a view.
+
+    `form` and `json` give the type of each field: file or text. `error` is the body of every failure; without it, RFC 9457.
+    """
+    operation = Operation(summary, answer, query or {}, image_body, form or {}, json or {}, headers, media_type, status, error)
+
+    def attach(view: View) -> View:
+        _OPERATIONS[f"{view.__module__}.{view.__qualname__}"] = operation
+        return view
+
+    return attach
+
+
+@blueprint.get("/openapi.json")
+@describe(summary="This document")
+def openapi() -> Response:
+    """GET /openapi.json."""
+    return jsonify(_document(current_app._get_current_object()))  # type: ignore[attr-defined]
+
+
+@blueprint.get("/docs")
+def docs() -> Response:
+    """The document as a page; every file comes from this server."""
+    page = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Vultus API {__version__}</title>
+<link rel="stylesheet" href="docs/css/swagger-ui.css"><link rel="icon" href="docs/images/swagger.svg"></head>
+<body><div id="ui"></div><script src="docs/js/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>"""
+    return Response(page, mimetype="text/html")
+
+
+@blueprint.get("/docs/start.js")
+def start() -> Response:
+    """Starts the page; a file of its own so that no inline script is needed."""
+    return Response('SwaggerUIBundle({url: "../openapi.json", dom_id: "#ui"});', mimetype="text/javascript")
+
+
+@blueprint.get("/docs/<path:name>")
+def docs_file(name: str) -> Response:
+    """Files of Swagger UI."""
+    return send_from_directory(SWAGGER_UI, name)
+
+
+@cache
+def _document(app: Flask) -> dict[str, Any]:
+    bodies = [body for op in _OPERATIONS.values() for body in (op.answer, op.error) if body]
+    models: set[type[BaseModel]] = {*bodies, Problem, ImageJson}
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in sorted(models, key=lambda m: m.__name__)]
+    _, schemas = models_json_schema(wanted, ref_template=REFERENCE + "{model}")
+    spec = APISpec(
+        "Vultus", __version__, "3.1.0", info={"description": "Open, self-hosted face analysis.", "license": {"name": "Apache-2.0"}}
+    )
+    for name, schema in schemas["$defs"].items():
+        spec.components.schema(name, schema)
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        operation = _OPERATIONS.get(f"{view.__module__}.{view.__qualname__}")
+        if operation:
+            methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+            spec.path(path, operations={method.lower(): _operation(operation, rule.endpoint, rule.arguments) for method in methods})
+    document: dict[str, Any] = spec.to_dict()
+    return document
+
+
+def _operation(operation: Operation, endpoint: str, arguments: Iterable[str]) -> dict[str, Any]:
+    schema = {"$ref": REFERENCE + operation.answer.__name__} if operation.answer else {}
+    content = {operation.media_type: {"schema": schema}}
+    entry: dict[str, Any] = {
+        "operationId": endpoint.replace(".", "_"),
+        "summary": operation.summary,
+        "responses": {str(operation.status): {"description": "OK", "content": content}, **_failures(operation)},
+    }
+    text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
+    parameters: list[dict[str, Any]] = [
+        {"in": "query", "name": name, "description": about, "schema": text} for name, about in operation.query.items()
+    ]
+    parameters += [{"in": "path", "name": name, "required": True, "schema": text} for name in sorted(arguments)]
+    parameters += [{"in": "header", "name": name, "schema": text} for name in operation.headers]
+    if parameters:
+        entry["parameters"] = parameters
+    for kind, fields in (("multipart/form-data", operation.form), ("application/json", operation.json)):
+        if fields:
+            properties = {name: binary if what == "file" else text for name, what in fields.items()}
+            object_schema: dict[str, Any] = {"type": "object", "required": list(fields), "properties": properties}
+            entry["requestBody"] = {"required": True, "content": {kind: {"schema": object_schema}}}
+    if operation.image_body:
+        entry["requestBody"] = {
+            "required": True,
+            "content": {
+                "multipart/form-data": {"schema": {"type": "object", "required": ["image"], "properties": {"image": binary}}},
+                "image/*": {"schema": binary},
+                "application/json": {"schema": {"$ref": REFERENCE + ImageJson.__name__}},
+            },
+        }
+    return entry
+
+
+def _failures(operation: Operation) -> dict[str, Any]:
+    if operation.error:
+        failure = {"application/json": {"schema": {"$ref": REFERENCE + operation.error.__name__}}}
+        return {"default": {"description": "Failure", "content": failure}}
+    if not operation.image_body:
+        return {}
+    by_status: dict[int, list[str]] = {}
+    for error in _leaves(GatewayError):
+        by_status.setdefault(error.status, []).append(error.code)
+    body = {MEDIA_TYPE: {"schema": {"$ref": REFERENCE + Problem.__name__}}}
+    return {str(status): {"description": ", ".join(sorted(codes)), "content": body} for status, codes in sorted(by_status.items())}
+
+
+def _leaves(error: type[GatewayError]) -> list[type[GatewayError]]:
+    children = error.__subclasses__()
+    return [leaf for child in children for leaf in _leaves(child)] if children else [error]

@@ -1,0 +1,265 @@
+"""Scaleflex Visual AI face analysis (vendor-apis.md, chapter 4)."""
+
+from __future__ import annotations
+
+import urllib.parse
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flask import Blueprint, Response, current_app, request
+
+from gateway import errors as e
+from gateway.apis.openapi import describe
+from gateway.apis.rounding import corners, percent, whole
+from gateway.apis.services import Services, services
+from gateway.apis.vendor import Vendor, json_answer, json_object, look_up
+from gateway.apis.vendors.schemas import ScaleflexAnswer, ScaleflexError
+from gateway.callers.admission import Credentials
+from gateway.callers.keys import Key
+from gateway.faces import Analysis, Distribution, Face
+from gateway.pictures.decoding import reduced, rules_of
+from gateway.pictures.drawing import annotate
+from gateway.pictures.picture import Picture
+
+FORMATS = frozenset({"jpeg", "png", "bmp", "webp"})
+VERSION = "2.9.3"
+WANTED = ("age", "gender", "emotion", "race")
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+RACES = ("asian", "indian", "black", "white", "middle eastern", "latino hispanic")
+LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+MAX_FILES, FILES_AT_ONCE, NO_REDUCTION_PX = 10, 4, 1_000_000
+RETRY_HINT, HINT_FIELDS = "Try again later", "Send files_urls or url as JSON, or the multipart field file"
+HINT_URL = "Check that the URL is public and answers with an image"
+KEY_HINT = "Send the headers Filerobot-Token and Filerobot-Key"
+
+# HTTP status, code, msg, hint.
+ERRORS: dict[type[e.GatewayError], tuple[int, str, str, str]] = {
+    e.KeyMissing: (401, "KEY_INVALID", "Invalid or missing token or key", KEY_HINT),
+    e.KeyInvalid: (401, "KEY_INVALID", "Invalid or missing token or key", KEY_HINT),
+    e.AccountSuspended: (403, "PERMISSION_DENIED", "The key lacks the permission", "The permission FILE_UPLOAD is needed"),
+    e.MissingImage: (400, "FILE_MISSING", "No file and no URL in the request", HINT_FIELDS),
+    e.MalformedBody: (400, "FILE_MISSING", "No file and no URL in the request", HINT_FIELDS),
+    e.TooManyImages: (400, "TOO_MANY_FILES", "Too many files in one request", "Send at most 10"),
+    e.DownloadFailed: (
+        400,
+        "FILE_DOWNLOAD_FAILED",
+        "The file could not be downloaded",
+        HINT_URL,
+    ),
+    e.BodyTooLarge: (413, "FILE_TOO_LARGE", "The file is too large", "Send at most 20 MB and 50 megapixels"),
+    e.ImageTooLarge: (413, "FILE_TOO_LARGE", "The file is too large", "Send at most 20 MB and 50 megapixels"),
+    e.QuotaExceeded: (429, "QUOTA_EXCEEDED", "Quota exceeded", "Wait for the next period"),
+    e.RateLimited: (429, "RATE_LIMITED", "Too many requests", "Wait and try again"),
+    e.UnknownPath: (404, "NOT_FOUND", "Not found", "Check the address and the method"),
+    e.MethodNotAllowed: (405, "METHOD_NOT_ALLOWED", "Method not allowed", "Check the address and the method"),
+    e.UpstreamError: (503, "SERVICE_UNAVAILABLE", "Service unavailable", RETRY_HINT),
+    e.RequestError: (415, "FILE_UNREADABLE", "The file is not a readable image", "Send JPEG, PNG, BMP or WebP"),
+    e.GatewayError: (500, "INTERNAL_ERROR", "Internal error", RETRY_HINT),
+}
+
+blueprint = Blueprint("scaleflex", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One picture of a request: how to get its bytes, and the name that the caller knows it by."""
+
+    read: Callable[[], bytes]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One picture's outcome."""
+
+    request_uuid: str
+    name: str
+    body: dict[str, Any] | None
+    error: e.GatewayError | None
+
+
+@blueprint.post("/images/face-analysis")
+@describe(
+    summary="Scaleflex: face analysis of pictures by URL",
+    json={"url": "text"},
+    headers=("Filerobot-Token", "Filerobot-Key"),
+    answer=ScaleflexAnswer,
+    error=ScaleflexError,
+    status=201,
+)
+def by_url() -> Response:
+    """JSON `files_urls` or `url`; 201."""
+    key = _admit()
+    with services().admission.counted(key):
+        return _answer([_from_url(url) for url in _urls()], 201)
+
+
+@blueprint.post("/images/face-analysis/upload")
+@describe(
+    summary="Scaleflex: face analysis of uploaded pictures",
+    form={"file": "file"},
+    headers=("Filerobot-Token", "Filerobot-Key"),
+    answer=ScaleflexAnswer,
+    error=ScaleflexError,
+)
+def upload() -> Response:
+    """Multipart `file`, one or several; 200."""
+    key = _admit()
+    with services().admission.counted(key):
+        parts = request.files.getlist("file")
+        return _answer([Source(part.read, _base_name(part.filename or "")) for part in parts], 200)
+
+
+@blueprint.get("/deliver/<token>/<name>.png")
+@describe(summary="Scaleflex: an annotated picture, for a day", media_type="image/png", error=ScaleflexError)
+def deliver(token: str, name: str) -> Response:
+    """The picture of an earlier answer; no key, as with the vendor."""
+    png = services().pictures.get(_stored_name(token, name))
+    if png is None:
+        raise e.UnknownPath
+    response = current_app.response_class(png, mimetype="image/png")
+    response.headers["Cache-Control"] = "private"
+    return response
+
+
+def render_faces(analysis: Analysis, landmarks: bool) -> dict[str, Any]:
+    """`faces`: an object with a key a face."""
+    return {f"face_{index}": _face(face, analysis, landmarks) for index, face in enumerate(analysis.faces)}
+
+
+def fail(error: e.GatewayError) -> Response:
+    """Any error in this vendor's words."""
+    status, code, msg, hint = look_up(ERRORS, error)
+    told = {"msg": msg, "hint": hint}
+    body = {"status": "error", "version": VERSION, "request_uuid": str(uuid.uuid4()), **told, "code": code, "message": msg, "result": told}
+    return json_answer(body, status, retry_after_s={429: error.retry_after_s or 1, 503: 5}.get(status))
+
+
+def _admit() -> Key | None:
+    credentials = Credentials(request.headers.get("Filerobot-Key"), request.headers.get("Filerobot-Token"), paired=True)
+    return services().admission.check("scaleflex", credentials)
+
+
+def _urls() -> list[str]:
+    body = json_object()
+    rows = body.get("files_urls") if "files_urls" in body else [{"url": body.get("url")}]
+    urls = [row.get("url") if isinstance(row, dict) else None for row in rows] if isinstance(rows, list) else []
+    if not urls or not all(isinstance(url, str) and url for url in urls):
+        raise e.MissingImage
+    return [str(url) for url in urls]
+
+
+def _from_url(url: str) -> Source:
+    fetcher = services().fetcher
+    try:
+        path = urllib.parse.urlsplit(url).path
+    except ValueError:
+        path = ""  # the fetcher refuses it
+    return Source(lambda: fetcher.fetch(url), _base_name(urllib.parse.unquote(path, errors="replace")))
+
+
+def _answer(sources: Sequence[Source], status: int) -> Response:
+    if not sources:
+        raise e.MissingImage
+    if len(sources) > MAX_FILES:
+        raise e.TooManyImages
+    token = request.headers.get("Filerobot-Token") or "public"
+    base, landmarks, parts = _public_base(), request.args.get("landmarks") == "1", services()
+    if len(sources) == 1:
+        entries = [_entry(sources[0], token, base, landmarks, parts)]
+    else:
+        with ThreadPoolExecutor(min(len(sources), FILES_AT_ONCE)) as pool:
+            # Each in a copy of this thread's context, where the call's deadline is.
+            jobs = [pool.submit(copy_context().run, _entry, source, token, base, landmarks, parts) for source in sources]
+            entries = [job.result() for job in jobs]
+    failures = [entry.error for entry in entries if entry.error]
+    if len(failures) == len(entries):
+        raise failures[0]
+    if len(entries) == 1:
+        body = entries[0].body or {}
+        return json_answer({"status": "success", "version": VERSION, **body}, status)
+    return json_answer({"status": "success", "version": VERSION, "result": [_listed(entry) for entry in entries]}, status)
+
+
+def _entry(source: Source, token: str, base: str, landmarks: bool, parts: Services) -> Entry:
+    """One picture from bytes to body; runs in threads, so it has no request."""
+    number = str(uuid.uuid4())
+    try:
+        data = source.read()
+        # The drawn picture has the size of the original.
+        picture = parts.decoders.decode(data, rules_of(parts.settings, FORMATS), NO_REDUCTION_PX)
+        seen = replace(picture, pixels=reduced(picture.pixels, parts.settings.working_side_px))
+        analysis = parts.analyzer.analyze(seen, WANTED, all_needed=True)
+        parts.pictures.put(_stored_name(token, number), _draw(picture, analysis))
+    except e.GatewayError as error:
+        return Entry(number, source.name or number, None, error)
+    name = source.name or f"{number}.{_suffix(data)}"
+    url = f"{base}/deliver/{urllib.parse.quote(token, safe='')}/{number}.png"
+    body = {"request_uuid": number, "result": url, "faces": render_faces(analysis, landmarks), "file_downloaded": name}
+    return Entry(number, name, body, None)
+
+
+def _listed(entry: Entry) -> dict[str, Any]:
+    if entry.error is None:
+        return entry.body or {}
+    _, code, msg, hint = look_up(ERRORS, entry.error)
+    return {"request_uuid": entry.request_uuid, "status": "error", "msg": msg, "hint": hint, "code": code, "file_downloaded": entry.name}
+
+
+def _draw(picture: Picture, analysis: Analysis) -> bytes:
+    labels = [[name, f"{face['gender']}, {face['age']}", face["dominant_emotion"]] for name, face in render_faces(analysis, False).items()]
+    return annotate(picture.pixels, [face.box for face in analysis.faces], labels)
+
+
+def _face(face: Face, analysis: Analysis, landmarks: bool) -> dict[str, Any]:
+    emotions, races = _emotion(face), face.race
+    if races is None or face.age is None:
+        raise e.ModelContractError
+    points = {name: [whole(x), whole(y)] for name, (x, y) in zip(LANDMARKS, face.keypoints, strict=True)}
+    return {
+        "box": list(corners(face.box, analysis.width_px, analysis.height_px)),
+        **({"landmarks": points} if landmarks else {}),
+        "emotions": {label: percent(emotions[label], 2) for label in EMOTIONS},
+        "dominant_emotion": max(EMOTIONS, key=lambda label: emotions[label]),
+        "races": {label: percent(races[label], 2) for label in RACES},
+        "dominant_race": max(RACES, key=lambda label: races[label]),
+        "age": max(0, whole(face.age)),
+        "gender": _gender(face),
+    }
+
+
+def _emotion(face: Face) -> Distribution:
+    if face.emotion is None:
+        raise e.ModelContractError
+    return face.emotion
+
+
+def _gender(face: Face) -> str:
+    if face.gender is None:
+        raise e.ModelContractError
+    return {"male": "Male", "female": "Female"}[face.gender.dominant]
+
+
+def _stored_name(token: str, number: str) -> str:
+    return f"{urllib.parse.quote(token, safe='')}/{number}.png"
+
+
+def _public_base() -> str:
+    base = services().settings.public_url or request.url_root
+    return services().settings.deliver_prefix + base.rstrip("/")
+
+
+def _base_name(path: str) -> str:
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _suffix(data: bytes) -> str:
+    starts = {b"\xff\xd8": "jpg", b"\x89P": "png", b"BM": "bmp"}
+    return starts.get(data[:2], "webp")
+
+
+VENDOR = Vendor("scaleflex", ("/images/", "/regenerate/", "/deliver/"), blueprint, fail, paired=True)

@@ -1,0 +1,1 @@
+"""Who may call; nothing here knows an API or a picture."""

@@ -1,0 +1,137 @@
+"""One picture and the wanted attributes in, one `Analysis` out: the middle of every API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway import deadline, metrics
+from gateway.errors import ModelContractError, UpstreamUnavailable
+from gateway.faces import Analysis, Box, Distribution, Face, Point, Pose, Timings
+from gateway.models import Catalogue, Output
+from gateway.pictures.picture import Picture
+
+GEOMETRY = ("NUM_FACES", "BOXES", "SCORES", "KEYPOINTS")
+Row = NDArray[Any]
+
+
+class Inference(Protocol):
+    """What the analyzer needs of Triton."""
+
+    def infer(self, image: NDArray[np.uint8], outputs: tuple[str, ...]) -> Mapping[str, NDArray[Any]]:
+        """Tensors by name for one RGB picture."""
+
+
+class Analyzer:
+    """Asks for exactly the tensors that the wanted attributes need. `measured` is held around each call of Triton."""
+
+    def __init__(self, triton: Inference, catalogue: Catalogue, measured: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        self._triton, self._measured = triton, measured
+        self._catalogue = catalogue
+        self._outputs = {output.attribute: output for output in catalogue.outputs}
+
+    @property
+    def by_default(self) -> tuple[str, ...]:
+        """Names of the attributes that a caller gets without naming any."""
+        return tuple(name for name, output in self._outputs.items() if output.by_default)
+
+    def analyze(self, picture: Picture, wanted: Sequence[str], *, all_needed: bool = False) -> Analysis:
+        """Analyse one picture.
+
+        Attributes without a model stay None; with `all_needed` they raise UpstreamUnavailable. Raises UpstreamError, ModelContractError.
+        """
+        if all_needed and not set(wanted) <= set(self._outputs):
+            raise UpstreamUnavailable("This deployment has no model for an attribute that the answer needs.")
+        outputs = [self._outputs[name] for name in wanted if name in self._outputs]
+        started = time.perf_counter()
+        with self._measured():
+            tensors = self._triton.infer(picture.pixels, (*GEOMETRY, *(output.tensor for output in outputs)))
+        inference_ms = (time.perf_counter() - started) * 1e3
+        used = {self._catalogue.detector.name, *(output.model for output in outputs)}
+        analysis = Analysis(
+            width_px=picture.width_px,
+            height_px=picture.height_px,
+            faces=_read_faces(tensors, outputs, picture),
+            model_versions={name: version for name, version in self._catalogue.versions.items() if name in used},
+            timings=Timings(picture.decode_ms, inference_ms),
+        )
+        metrics.observe(analysis)
+        deadline.note_analysed()
+        return analysis
+
+
+def _read_faces(tensors: Mapping[str, NDArray[Any]], outputs: list[Output], picture: Picture) -> tuple[Face, ...]:
+    count = int(tensors["NUM_FACES"].reshape(-1)[0])
+    for output in outputs:
+        _check(tensors[output.tensor], output, count)
+    height, width = picture.pixels.shape[:2]
+    scale = np.array([picture.width_px / width, picture.height_px / height], np.float64)
+    faces = [_read_face(tensors, outputs, row, scale) for row in range(count)]
+    return tuple(sorted(faces, key=lambda face: (-face.confidence, -face.box.area, face.box.x1)))
+
+
+def _check(tensor: NDArray[Any], output: Output, count: int) -> None:
+    if len(tensor) < count or (output.labels and tensor.shape[1:] != (len(output.labels),)):
+        raise ModelContractError(f"{output.tensor} of {output.model} has an unexpected shape.")
+
+
+def _read_face(tensors: Mapping[str, NDArray[Any]], outputs: list[Output], row: int, scale: Row) -> Face:
+    x1, y1, x2, y2 = (tensors["BOXES"][row].reshape(2, 2) * scale).reshape(-1).tolist()
+    attributes = {output.attribute: READERS[output.attribute](tensors[output.tensor][row], output, scale) for output in outputs}
+    return Face(
+        box=Box(x1, y1, x2, y2),
+        confidence=float(tensors["SCORES"][row]),
+        keypoints=_points(tensors["KEYPOINTS"][row], scale),
+        **attributes,
+    )
+
+
+def _number(row: Row, output: Output, scale: Row) -> float:
+    return float(row.reshape(-1)[0])
+
+
+def _distribution(row: Row, output: Output, scale: Row) -> Distribution:
+    return Distribution(output.labels, tuple(row.tolist()))
+
+
+def _numbers(row: Row, output: Output, scale: Row) -> tuple[float, ...]:
+    return tuple(row.tolist())
+
+
+def _pose(row: Row, output: Output, scale: Row) -> Pose:
+    return Pose(*row.tolist())
+
+
+def _points(row: Row, scale: Row) -> tuple[Point, ...]:
+    return tuple((x, y) for x, y in (row * scale).tolist())
+
+
+def _landmarks(row: Row, output: Output, scale: Row) -> tuple[Point, ...]:
+    return _points(row, scale)
+
+
+def _pupils(row: Row, output: Output, scale: Row) -> tuple[tuple[float, float, float], ...]:
+    return tuple((x, y, radius) for x, y, radius in (row * np.append(scale, scale.mean())).tolist())
+
+
+# How an attribute's tensor row becomes a field of Face. The order is that of /v1.
+READERS: dict[str, Callable[[Row, Output, Row], Any]] = {
+    "age": _number,
+    "gender": _distribution,
+    "emotion": _distribution,
+    "race": _distribution,
+    "liveness": _number,
+    "glasses": _distribution,
+    "mask": _distribution,
+    "hat": _distribution,
+    "beauty": _number,
+    "quality": _numbers,
+    "pose": _pose,
+    "landmarks": _landmarks,
+    "pupils": _pupils,
+}

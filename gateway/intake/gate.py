@@ -1,0 +1,77 @@
+"""How many requests one process works on. Further ones are refused at once, so that those inside are answered in time.
+
+Two bounds: `max_present` requests may be in the process at all (reading a body, waiting, working), which is less than gunicorn has
+threads, so that probes and refusals always find one; `max_in_flight` of them may decode and analyse. A body is read before a
+place among those is asked for: a slow upload keeps nobody else from working.
+
+And where pictures are so costly that with one more not all would be answered in time, fewer are let in: see latency_estimate.py.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gateway import metrics
+from gateway.errors import Overloaded
+from gateway.intake.latency_estimate import Pace
+
+# What may be expected to be used of the time that a request has: costs differ, and Triton takes turns.
+TIME_SHARE = 0.7
+# So many are let in whatever pictures cost.
+FEWEST = 2
+
+
+class Gate:
+    """Counts requests of this process. Thread-safe."""
+
+    def __init__(self, max_in_flight: int, max_present: int, max_wait_s: float, pace: Pace | None = None) -> None:
+        self._present = threading.BoundedSemaphore(max_present)
+        self._max_in_flight, self._max_wait_s, self._pace = max_in_flight, max_wait_s, pace or Pace()
+        self._at_work, self._left = 0, threading.Condition()
+
+    @contextmanager
+    def present(self) -> Iterator[None]:
+        """Inside the process. Raises Overloaded at once when there is no room."""
+        if not self._present.acquire(blocking=False):
+            raise refused("full")
+        try:
+            yield
+        finally:
+            self._present.release()
+
+    @contextmanager
+    def working(self, left_s: float = math.inf) -> Iterator[None]:
+        """At work, with `left_s` to answer. Raises Overloaded after `max_wait_s`."""
+        asked = time.perf_counter()
+        with self._left:
+            admitted = self._left.wait_for(lambda: self._may_enter(left_s), self._max_wait_s)
+            full = self._at_work >= self._max_in_flight
+            self._at_work += admitted
+        waited_s = time.perf_counter() - asked
+        metrics.QUEUE_WAIT.observe(waited_s)
+        metrics.STAGE.labels("wait").observe(waited_s)
+        if not admitted:
+            raise refused("wait") if full else refused("late")
+        metrics.IN_FLIGHT.inc()
+        try:
+            yield
+        finally:
+            metrics.IN_FLIGHT.dec()
+            with self._left:
+                self._at_work -= 1
+                self._left.notify_all()
+
+    def _may_enter(self, left_s: float) -> bool:
+        if self._at_work < min(FEWEST, self._max_in_flight):
+            return True
+        return self._at_work < self._max_in_flight and self._pace.expected_s(self._at_work + 1) <= TIME_SHARE * left_s
+
+
+def refused(reason: str) -> Overloaded:
+    """A refusal, counted under `reason`."""
+    metrics.REJECTED.labels(reason).inc()
+    return Overloaded(retry_after_s=1)

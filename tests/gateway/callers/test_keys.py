@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import sqlite3
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from gateway.callers import admission
+from gateway.callers.admission import Admission, Credentials
+from gateway.callers.keys import KeyStore, State, _seconds_left_in_month
+from gateway.commands.main import main
+from gateway.errors import AccountSuspended, KeyInvalid, QuotaExceeded, RateLimited, UpstreamUnavailable
+from gateway.server import gunicorn_config
+from gateway.settings import Settings
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'keys.sqlite'}"
+
+
+def call_often(url: str, secret: str, calls: int) -> int:
+    store, done = KeyStore(url), 0
+    key = store.find("arsa", secret)
+    for _ in range(calls):
+        try:
+            with store.counted(key):
+                done += 1
+        except QuotaExceeded:
+            pass
+    return done
+
+
+def test_quota_is_exact_across_processes(url: str) -> None:
+    issued = KeyStore(url).create("arsa", "many", monthly_quota=100)
+    with multiprocessing.get_context("spawn").Pool(8) as pool:
+        done = pool.starmap(call_often, [(url, issued.secret, 50)] * 8)
+    assert sum(done) == 100
+    assert KeyStore(url).usage(issued.key.id) == [(datetime.now(UTC).strftime("%Y-%m"), 100)]
+
+
+def test_a_failed_call_is_given_back(url: str) -> None:
+    store = KeyStore(url)
+    key = store.create("arsa", "one", monthly_quota=1).key
+    with pytest.raises(RuntimeError), store.counted(key):
+        raise RuntimeError
+    with store.counted(key):
+        pass
+    with pytest.raises(QuotaExceeded) as refused, store.counted(key):
+        pass
+    assert (refused.value.used, refused.value.limit) == (1, 1)
+    assert 0 < (refused.value.retry_after_s or 0) <= 31 * 86400
+
+
+def test_secrets_are_not_stored(url: str, tmp_path: Path) -> None:
+    store = KeyStore(url)
+    secret = store.create("arsa", "x").secret
+    store._engine.dispose()
+    assert all(secret.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["nobody there", "silent"])
+def test_a_lost_redis_is_no_defect_of_ours(url: str, answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys without a rate go on."""
+    monkeypatch.setitem(admission.REDIS_TIMEOUTS, "socket_timeout", 0.2)
+    store = KeyStore(url)
+    limited, free = store.create("vultus", "limited", rate_per_s=5), store.create("vultus", "free")
+    with socket.socket() as redis:
+        redis.bind(("127.0.0.1", 0))
+        if answers:
+            redis.listen()  # connections are made, and nothing is ever said
+        asked = Admission(store, True, f"redis://127.0.0.1:{redis.getsockname()[1]}")
+        with pytest.raises(UpstreamUnavailable, match="rates") as refused:
+            asked.check("vultus", Credentials(limited.secret))
+        assert refused.value.retry_after_s
+        assert asked.check("vultus", Credentials(free.secret))
+
+
+def test_finding(url: str) -> None:
+    store = KeyStore(url)
+    assert not store.any()
+    with pytest.raises(KeyInvalid):
+        store.find("arsa", "anything")
+    single, pair = store.create("arsa", "a"), store.create("coqnitics", "b", pair=True)
+    assert store.any()
+    assert store.find("arsa", single.secret) == single.key
+    assert (len(pair.key.identifier), len(pair.secret)) == (20, 40)
+    assert store.find("coqnitics", pair.secret, pair.key.identifier) == pair.key
+    for api, secret, identifier in (
+        ("arsa", pair.secret, None),
+        ("coqnitics", single.secret, pair.key.identifier),
+        ("arsa", "\udcff", None),
+    ):
+        with pytest.raises(KeyInvalid):
+            store.find(api, secret, identifier)
+    store.set_state(single.key.id, State.SUSPENDED)
+    with pytest.raises(AccountSuspended):
+        store.find("arsa", single.secret)
+
+
+def test_asking_creates_no_database(url: str, tmp_path: Path) -> None:
+    store = KeyStore(url)
+    assert (store.any(), store.keys(), store.usage(1), store.set_state(1, State.REVOKED)) == (False, [], [], False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_database_is_unavailable(tmp_path: Path) -> None:
+    path = tmp_path / "broken.sqlite"
+    path.write_bytes(b"this is no database, however one reads it" * 100)
+    with pytest.raises(UpstreamUnavailable):
+        KeyStore(f"sqlite:///{path}").any()
+
+
+def test_months_end_in_december_too() -> None:
+    assert _seconds_left_in_month(datetime(2026, 12, 31, 23, 59, 30, tzinfo=UTC)) == 30
+    assert _seconds_left_in_month(datetime(2026, 2, 28, 0, 0, 0, tzinfo=UTC)) == 86400
+
+
+def test_command_line(url: str) -> None:
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(main, ["keys", "--keys-url", url, *arguments])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    secret = run("create", "arsa", "shop", "--quota", "100", "--rate", "5").split()[-1]
+    identifier, pair_secret = run("create", "coqnitics", "lab").split()[1::2]
+    store = KeyStore(url)
+    assert store.find("arsa", secret).monthly_quota == 100
+    key = store.find("coqnitics", pair_secret, identifier)
+    assert "shop" in run("list")
+    assert secret not in run("list")
+    run("suspend", str(key.id))
+    with pytest.raises(AccountSuspended):
+        store.find("coqnitics", pair_secret, identifier)
+    run("resume", str(key.id))
+    with store.counted(store.find("coqnitics", pair_secret, identifier)):
+        pass
+    assert run("usage", str(key.id)).split()[-1] == "1"
+    run("revoke", str(key.id))
+    with pytest.raises(KeyInvalid):
+        store.find("coqnitics", pair_secret, identifier)
+    assert CliRunner().invoke(main, ["keys", "--keys-url", url, "revoke", "99"]).exit_code == 1
+
+
+def test_a_database_that_goes_away_is_no_reason_to_call_keys_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "keys.sqlite"
+    store = KeyStore(f"sqlite:///{file}")
+    issued = store.create("arsa", "test")
+    assert store.find("arsa", issued.secret).id == issued.key.id
+    backup = tmp_path / "backup.sqlite"
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(backup)) as target:
+        source.backup(target)
+    for path in tmp_path.glob("keys.sqlite*"):
+        path.unlink()
+    with pytest.raises(UpstreamUnavailable):
+        store.find("arsa", issued.secret)
+    assert not file.exists()
+    backup.replace(file)
+    assert store.find("arsa", issued.secret).id == issued.key.id
+
+
+def test_a_clock_that_goes_back_locks_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = KeyStore(f"sqlite:///{tmp_path / 'keys.sqlite'}")
+    issued = store.create("arsa", "test", rate_per_s=2)
+    admission = Admission(store, None, "memory://")
+    real, offset_s = time.time, [3600.0]
+    monkeypatch.setattr(time, "time", lambda: real() + offset_s[0])
+    for _ in range(2):
+        admission.check("arsa", Credentials(issued.secret))
+    with pytest.raises(RateLimited):
+        admission.check("arsa", Credentials(issued.secret))
+    offset_s[0] = 0.0
+    assert admission.check("arsa", Credentials(issued.secret)) == issued.key
+
+
+@pytest.mark.parametrize("issued", [True, False])
+def test_workers_that_start_later_stay_closed(url: str, monkeypatch: pytest.MonkeyPatch, issued: bool) -> None:
+    """A worker may start while the database is away; it must not take that for a deployment without keys."""
+    monkeypatch.setenv("VULTUS_KEYS_URL", url)
+    monkeypatch.setenv("VULTUS_REQUIRE_KEYS", "")
+    monkeypatch.delenv("VULTUS_REQUIRE_KEYS")
+    if issued:
+        KeyStore(url).create("arsa", "test")
+    gunicorn_config.on_starting(SimpleNamespace(cfg=SimpleNamespace(address=[("127.0.0.1", 8080)])))
+    assert Settings().require_keys is (True if issued else None)

@@ -1,0 +1,113 @@
+"""Slow and malformed requests against the real gunicorn with its real configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.fuzzing.mutations import malformed
+from scripts.fuzzing.targets import LEAKS, PATHS
+from tests.served import ROOT
+
+PATIENCE_S = 60.0
+Head = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("gunicorn")
+    where = str(folder / "socket")
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:gateway.server.gunicorn_config", "--bind", f"unix:{where}"]
+    environment = {**os.environ, "VULTUS_TEST_FOLDER": str(folder), "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    process = subprocess.Popen([*command, "tests.gateway.server.application:application()"], cwd=ROOT, env=environment)
+    deadline = time.monotonic() + PATIENCE_S
+    while not _answers(where):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield where
+    process.terminate()
+    assert process.wait(PATIENCE_S) == 0
+
+
+def _answers(where: str) -> bool:
+    if not Path(where).exists():
+        return False
+    try:
+        return exchange(where, b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")[0] == 200
+    except ConnectionError:
+        return False
+
+
+def exchange(where: str, data: bytes, end: bool = False) -> tuple[int, bytes]:
+    """Status and body of the answer to `data`; 0 when the connection is closed without one. `end`: say that no more will come."""
+    with closing(socket.socket(socket.AF_UNIX)) as connection:
+        connection.settimeout(PATIENCE_S)
+        connection.connect(where)
+        connection.sendall(data)
+        if end:
+            connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        try:
+            while part := connection.recv(65536):
+                answer += part
+        except ConnectionResetError:
+            pass
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]) if head else 0, body
+
+
+def begun(path: str, kind: str = "image/jpeg") -> bytes:
+    """A request whose body stops after the first bytes."""
+    return f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: 5000\r\nConnection: close\r\n\r\n--x".encode()
+
+
+def test_a_head_that_never_ends_is_cut_off(address: str) -> None:
+    assert exchange(address, b"POST /v1/analyze HTTP/1.1\r\nHost: a\r\nX-Slow: ")[0] == 0
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_body_that_never_ends_is_an_error_of_its_api(address: str, path: str) -> None:
+    kind = "application/json" if "face_" in path and "faceapi" in path else "multipart/form-data; boundary=x"
+    status, body = exchange(address, begun(path, kind))
+    answer: dict[str, Any] = json.loads(body)
+    assert status in (400, 408, 415, 422) or (status == 200 and answer["code"] in (1, 5))
+
+
+def test_slow_clients_do_not_stop_others(address: str, astronaut: bytes) -> None:
+    slow = [socket.socket(socket.AF_UNIX) for _ in range(12)]
+    for connection in slow:
+        connection.connect(address)
+        connection.sendall(begun("/v1/analyze"))
+    head = (
+        f"POST /v1/analyze HTTP/1.1\r\nHost: a\r\nContent-Type: image/jpeg\r\nContent-Length: {len(astronaut)}\r\nConnection: close\r\n\r\n"
+    )
+    status, body = exchange(address, head.encode() + astronaut)
+    assert status == 200
+    assert len(json.loads(body)["faces"]) == 2
+    for connection in slow:
+        connection.close()
+
+
+def test_malformed_http_is_refused(address: str) -> None:
+    seen = set()
+    chance = random.Random(3)
+    for _ in range(150):
+        name, data = malformed(chance)
+        status, body = exchange(address, data, end=True)
+        seen.add(name)
+        assert status < 500, name
+        assert not any(leak in body for leak in LEAKS), name
+    assert len(seen) > 14
+    assert _answers(address)
