@@ -26,6 +26,7 @@ VIEW = View(size=80)  # the whole crop: hats are above the face
 GLASSES, MASKS, HATS = ("none", "regular", "sun"), mask_crops.CLASSES, ("none", "hat")
 # Sets without labels of what is worn, and their share of the samples.
 TAUGHT = {"lfw": 0.10, "utkface": 0.08, "fairface": 0.26}
+ONE_IN = {"celeba10k": 1, "lfw": 3, "utkface": 5, "fairface": 4}  # of the pictures of a set are used
 # Columns of a target row: probabilities of each head and its weight.
 GLASSES_WEIGHT, MASK, MASK_WEIGHT, HAT, HAT_WEIGHT, COLUMNS = 3, 4, 7, 8, 10, 11
 
@@ -138,13 +139,14 @@ def mask_targets(classes: NDArray[np.int64]) -> NDArray[np.float32]:
 
 
 def teacher_says(sources: Sources, name: str, data: face_crops.CropSet) -> NDArray[np.float32]:
-    """For every crop [N,6]: ZhouKai90's glasses (none, regular, sun) and mask (no, yes), and P(hat) of the weights served so far."""
+    """For every training crop (of CelebA: with glasses) [N,6]: ZhouKai90's glasses (none, regular, sun) and mask (no, yes), and P(hat) of the weights served so far."""
     file = sources.cache / "crops" / f"{name}.worn.npy"
     if not file.exists():
         teacher = mesh_labels.MeshTeachers(sources.teachers)
         ours = ort.InferenceSession(str(REPOSITORY / "face_accessories" / "1" / "model.onnx"), providers=["CPUExecutionProvider"])
         answers = np.zeros((len(data.rows), 6), np.float32)
-        for row in tqdm(np.nonzero(data.found)[0], desc=f"worn in {name}", unit="face", mininterval=15):
+        asked = data.found & (data.column("Eyeglasses") == "1" if name == "celeba10k" else data.column("split") == "train")
+        for row in tqdm(np.nonzero(asked)[0], desc=f"worn in {name}", unit="face", mininterval=15):
             crop = np.asarray(data.crops[row])
             hat = ours.run(["HAT"], {"FACE_CROPS": np.ascontiguousarray(crop[None, ..., ::-1])})[0][0, 1]
             answers[row] = *teacher.worn(crop), hat
@@ -165,7 +167,7 @@ def main() -> None:
     options = parser.parse_args()
     sources = sources_from(options)
     masks = mask_crops.load(sources)
-    sets = {name: face_crops.load(sources, name) for name in ("celeba10k", *TAUGHT)}
+    sets = {name: face_crops.load(sources, name, one_in) for name, one_in in ONE_IN.items()}
     celeba = sets["celeba10k"]
     worn = {name: teacher_says(sources, name, data) for name, data in sets.items()}
     aside_masks, aside_celeba = held_out(masks.pictures, 10, 1), held_out(celeba.column("identity"), 10, 1)

@@ -61,8 +61,8 @@ class CropSet:
 AGE, MALE, EMOTIONS, HUMAN_EMOTIONS, WIDTH = 0, 1, slice(2, 9), slice(9, 16), 16
 
 
-def load(sources: Sources, name: str) -> CropSet:
-    """All rows of a manifest, cut once and then read from the cache."""
+def load(sources: Sources, name: str, one_in: int = 1) -> CropSet:
+    """The rows of a manifest, or every n-th, cut once and then read from the cache."""
     folder = sources.cache / "crops"
     crops_file, facts_file = folder / f"{name}.npy", folder / f"{name}.npz"
     rows = manifest_rows(sources, name)
@@ -70,7 +70,8 @@ def load(sources: Sources, name: str) -> CropSet:
         folder.mkdir(parents=True, exist_ok=True)
         _cut(sources, name, rows, crops_file, facts_file)
     facts = np.load(facts_file)
-    return CropSet(np.load(crops_file), facts["found"], facts["teachers"], rows)
+    crops = np.load(crops_file) if one_in == 1 else np.ascontiguousarray(np.load(crops_file, mmap_mode="r")[::one_in])
+    return CropSet(crops, facts["found"][::one_in], facts["teachers"][::one_in], rows[::one_in])
 
 
 def manifest_rows(sources: Sources, name: str) -> list[dict[str, str]]:
