@@ -10,11 +10,12 @@ from functools import cache
 from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from gateway import errors, metrics
 from gateway.models import ATTRIBUTE_MODELS, DETECTOR
-from gateway.settings import REPOSITORY, Settings
+from gateway.settings import DATA, REPOSITORY, Settings
 from scripts.documentation.openapi import document
 
 MODELS = (DETECTOR, *ATTRIBUTE_MODELS)
@@ -36,8 +37,10 @@ def settings() -> str:
 
 def _default(field: FieldInfo) -> str:
     value = field.default
-    if value is None or value == "":
+    if value is None or value in ("", SecretStr("")):
         return ""
+    if value == DATA:
+        return f"`{DATA.name}` in the clone, or `~/.local/share/vultus` without one"
     if value == REPOSITORY:
         return f"`{REPOSITORY.name}`"
     return f"`{json.dumps(value)}`" if isinstance(value, bool | tuple) else f"`{value}`"
