@@ -51,7 +51,9 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_TEXT_FIELD_BYTES
     app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
-    client = triton or TritonClient(settings.triton, settings.deadline_s, settings.shared_memory, settings.cancel_at_triton)
+    client = triton or TritonClient(
+        settings.triton, settings.deadline_s, settings.shared_memory, settings.cancel_at_triton, settings.triton_secret
+    )
     catalogue = read_catalogue(settings.model_repository)
     admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url)
     pace = Pace()

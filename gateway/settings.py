@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
 
-REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
+CLONE = Path(__file__).resolve().parent.parent
+REPOSITORY = CLONE / "model_repository"
+# Not the current folder: every command of a deployment finds the same keys, wherever it is started. Installed without a clone: the user's.
+DATA = CLONE / "vultus-data" if (CLONE / "pyproject.toml").exists() else Path(os.path.expanduser("~/.local/share/vultus"))
+KEYS, OLD_KEYS = "sqlite:///keys.sqlite", CLONE / "vultus-keys.sqlite"  # the latter where they were before there was DATA: they stay needed
 
 
 class Settings(BaseSettings):
     """Read from `VULTUS_<NAME>` environment variables unless given."""
 
-    model_config = SettingsConfigDict(env_prefix="VULTUS_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="VULTUS_", frozen=True, extra="forbid", validate_default=True)
 
     triton: str = Field("127.0.0.1:8001", description="gRPC target of Triton: HOST:PORT, or dns:///NAME:PORT for several.")
+    triton_secret: SecretStr = Field(
+        SecretStr(""), description="Sent to Triton in the header triton-grpc-protocol-vultus, which opens protocols that it restricts."
+    )
     deadline_s: float = Field(
         9.0, gt=0, description="Longest time from a request's arrival to its answer, seconds; callers may ask for less."
     )
@@ -45,7 +54,8 @@ class Settings(BaseSettings):
     )
     decode_cpu_s: float = Field(5.0, gt=0, description="Longest processor time for decoding an image, seconds.")
     decode_memory_bytes: int = Field(1536 * 2**20, gt=0, description="Most memory for decoding an image, bytes.")
-    keys_url: str = Field("sqlite:///vultus-keys.sqlite", description="Database of keys and their usage, an SQLAlchemy URL.")
+    data: Path = Field(DATA, description="Folder of this deployment's keys and drawn pictures; relative places below are in it.")
+    keys_url: str = Field(KEYS, description="Database of keys and their usage, an SQLAlchemy URL.")
     require_keys: bool | None = Field(None, description="Whether callers need a key; unset: as soon as one key exists.")
     insecure_open: bool = Field(False, description="Whether others than this machine are served although nobody needs a key.")
     rate_storage_url: str = Field("memory://", description="Where call rates are counted: memory:// (per process) or a Redis URL.")
@@ -53,7 +63,7 @@ class Settings(BaseSettings):
     fetch_timeout_s: float = Field(5.0, gt=0, description="Longest time a download may take, seconds.")
     fetch_ports: tuple[int, ...] = Field((80, 443), description="Ports that are fetched from.")
     fetch_networks: tuple[str, ...] = Field((), description="Networks (CIDR) that may be fetched from although they are not public.")
-    pictures_url: str = Field("vultus-pictures", description="Drawn pictures that are served later: a folder, or s3://BUCKET/PREFIX.")
+    pictures_url: str = Field("pictures", description="Drawn pictures that are served later: a folder, or s3://BUCKET/PREFIX.")
     pictures_endpoint: str | None = Field(None, description="Endpoint of an S3-compatible store other than AWS.")
     pictures_max_bytes: int = Field(2**30, gt=0, description="Size of the folder of pictures, bytes; the oldest go first.")
     pictures_keep_s: int = Field(24 * 3600, gt=0, description="How long a drawn picture is kept, seconds.")
@@ -61,3 +71,24 @@ class Settings(BaseSettings):
     deliver_prefix: str = Field("", description="Put before the address of a drawn picture, for a CDN.")
     trace_endpoint: str = Field("", description="OTLP/HTTP address that traces go to, http://HOST:4318/v1/traces; empty: nowhere.")
     log_level: str = Field("INFO", description="Level of the structured log on standard error.")
+
+    @field_validator("data")
+    @classmethod
+    def _absolute(cls, data: Path) -> Path:
+        return data.absolute()
+
+    @field_validator("keys_url")
+    @classmethod
+    def _keys_in_data(cls, url: str, info: ValidationInfo) -> str:
+        where = make_url(url)
+        if where.get_backend_name() != "sqlite" or not where.database or where.database.startswith((":memory:", "file:")):
+            return url
+        path = info.data["data"] / where.database
+        if url == KEYS and OLD_KEYS.exists() and not path.exists():
+            path = OLD_KEYS
+        return where.set(database=str(path)).render_as_string(hide_password=False)
+
+    @field_validator("pictures_url")
+    @classmethod
+    def _pictures_in_data(cls, url: str, info: ValidationInfo) -> str:
+        return url if url.startswith("s3://") else str(info.data["data"] / url)

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOWEST, HIGHEST = (3, 11), (3, 13)
+# Not 3.13: nvidia-pytriton 0.7.0, which holds Triton, wants a numpy below 2, which has no wheel for it; pip would compile for minutes.
+LOWEST, HIGHEST = (3, 11), (3, 12)
 
 
 def run_inside(module, extras):
@@ -50,12 +51,18 @@ def _supported_python():
         return sys.executable
     for minor in range(LOWEST[1], HIGHEST[1] + 1):
         found = shutil.which("python3." + str(minor))
-        if found:
+        if found and _works(found):
             return found
     _fail(
-        "Python %d.%d is not supported and no python3.11, python3.12 or python3.13 is on the PATH: install one of them."
-        % sys.version_info[:2]
+        "Python %d.%d is not supported (the packages of the embedded Triton have wheels for 3.11 and 3.12) and no python3.11 or python3.12 "
+        "is on the PATH: install one of them." % sys.version_info[:2]
     )
+
+
+def _works(python):
+    """A name on the PATH may be that of a version manager which has no such version."""
+    with open(os.devnull, "w") as nowhere:
+        return subprocess.call([python, "-c", "import ensurepip, venv"], stdout=nowhere, stderr=nowhere) == 0
 
 
 def _call(command, advice):

@@ -1,6 +1,7 @@
 """Model cards: `python -m scripts.model_cards` writes CARD.md beside each model.toml, `--check` only compares.
 
-Everything in a card comes from model.toml (what it is, what it learned from, its limits), results.json and wild.json (scripts/evaluate.py --record, --wild --record).
+Everything in a card comes from model.toml (what it is, what it learned from, its limits), and what scripts/evaluate.py
+recorded: results.json and wild.json.
 """
 
 from __future__ import annotations

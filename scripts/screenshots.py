@@ -120,7 +120,7 @@ def _service(url: str | None) -> Iterator[str]:
     if url:
         yield url
         return
-    free = [f"--{name}=0" for name in ("port", "grpc-port", "http-port", "metrics-port")]
+    free = [f"--{name}=0" for name in ("port", "grpc-port", "metrics-port")]
     process = subprocess.Popen([sys.executable, "-m", "scripts.serving", *free], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None  # noqa: S101

@@ -1,6 +1,7 @@
 """Starts Triton and the gateway, watches both, stops both.
 
-Ready when both answer; ends on Ctrl-C or SIGTERM. Triton is restarted when it dies or hangs, with a growing pause.
+Ready when both answer; ends on Ctrl-C or SIGTERM. Triton is restarted when it dies or hangs, with a growing pause. When this process is
+killed, the kernel kills both (scripts/embedded_triton/launch.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
@@ -25,12 +25,14 @@ from gateway.settings import Settings
 from scripts.embedded_triton import pools
 from scripts.embedded_triton.alive import WITHOUT_PROXY
 from scripts.embedded_triton.allocation import MALLOC
+from scripts.embedded_triton.concealed import LAUNCH
 from scripts.embedded_triton.layout import Unusable, build
+from scripts.embedded_triton.scratch import linked, scratch
 from scripts.embedded_triton.server import DidNotStart, EmbeddedTriton, Ports, tracing
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "tests" / "pictures" / "astronaut.jpg"
-TRITON_START_S, GATEWAY_START_S, DRAIN_S = 120.0, 30.0, 30.0
+TRITON_START_S, GATEWAY_START_S, DRAIN_S = 120.0, 120.0, 30.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S, STABLE_S = 0.5, 30.0, 60.0
 
 
@@ -44,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with tempfile.TemporaryDirectory(prefix="vultus-") as folder:
-        try:
-            return _serve(options, Path(folder), stop)
-        except (Failure, DidNotStart, Unusable) as problem:
-            _say(str(problem))
-            return 1
+    try:
+        with scratch() as folder:
+            return _serve(options, folder, stop)
+    except (Failure, DidNotStart, Unusable) as problem:
+        _say(str(problem))
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=_at_least_one, default=2, help="gateway processes (default %(default)s)")
     parser.add_argument("--triton", metavar="HOST:PORT", help="gRPC address of a running Triton, in place of the embedded one")
     parser.add_argument("--triton-host", default="127.0.0.1", help="address of the embedded Triton (default %(default)s)")
-    for name, port in (("grpc", 8001), ("http", 8000), ("metrics", 8002)):
+    for name, port in (("grpc", 8001), ("metrics", 8002)):
         parser.add_argument(
             f"--{name}-port", type=_port, default=port, help=f"embedded Triton's {name} port (default %(default)s; 0 picks a free one)"
         )
@@ -75,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace, folder: Path, stop: threading.Event) -> int:
-    if not 3.11 <= sys.version_info[0] + sys.version_info[1] / 100 <= 3.13:
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         raise Failure("Python 3.11 to 3.13 is needed.")
     _check_open(options)
     port = _claim(options.host, options.port, "--port")
@@ -88,7 +90,7 @@ def _serve(options: argparse.Namespace, folder: Path, stop: threading.Event) -> 
     gateway: subprocess.Popen[bytes] | None = None
     try:
         if not stop.is_set():
-            gateway = _start_gateway(options, port, address, folder)
+            gateway = _start_gateway(options, port, address, embedded.secret if embedded else "", folder)
             base = f"http://{_reachable(options.host)}:{port}"
             _await_gateway(base, gateway, stop)
         if gateway and not stop.is_set():
@@ -118,17 +120,18 @@ def _check_open(options: argparse.Namespace) -> None:
 
 def _embedded(options: argparse.Namespace, folder: Path) -> tuple[EmbeddedTriton, str]:
     host = options.triton_host
-    ports = Ports(host, *(_claim(host, getattr(options, f"{name}_port"), f"--{name}-port") for name in ("grpc", "http", "metrics")))
+    ports = Ports(host, *(_claim(host, getattr(options, f"{name}_port"), f"--{name}-port") for name in ("grpc", "metrics")))
     os.environ["VULTUS_DEVICE"] = options.device
     if options.threads:
         os.environ["VULTUS_ORT_THREADS"] = str(options.threads)
     arguments: tuple[str, ...] = ("--model-config-name=gpu",) if options.device == "gpu" else ()
     if options.trace_endpoint:
         arguments += tracing(options.trace_endpoint)
-    return EmbeddedTriton(build(folder), options.model_repository, ports, arguments, options.verbose), f"{_reachable(host)}:{ports.grpc}"
+    repository = linked(folder, options.model_repository)
+    return EmbeddedTriton(build(folder), repository, ports, arguments, options.verbose), f"{_reachable(host)}:{ports.grpc}"
 
 
-def _start_gateway(options: argparse.Namespace, port: int, triton: str, folder: Path) -> subprocess.Popen[bytes]:
+def _start_gateway(options: argparse.Namespace, port: int, triton: str, secret: str, folder: Path) -> subprocess.Popen[bytes]:
     metrics = folder / "metrics"
     metrics.mkdir()
     environment = {
@@ -138,11 +141,14 @@ def _start_gateway(options: argparse.Namespace, port: int, triton: str, folder: 
         "VULTUS_MODEL_REPOSITORY": str(options.model_repository),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
     }
+    if secret:
+        environment["VULTUS_TRITON_SECRET"] = secret
     if options.trace_endpoint:
         environment["VULTUS_TRACE_ENDPOINT"] = options.trace_endpoint
     for mine in ("VULTUS_DEVICE", "VULTUS_ORT_THREADS", "VULTUS_VENV"):
         environment.pop(mine, None)
     command = [
+        *(sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid())),
         sys.executable,
         "-m",
         "gunicorn",
@@ -175,7 +181,7 @@ def _await_gateway(base: str, gateway: subprocess.Popen[bytes], stop: threading.
 
 
 def _announce(base: str, triton: str, embedded: EmbeddedTriton | None) -> None:
-    own = f"   (HTTP {embedded.ports.http}, metrics {embedded.ports.metrics})" if embedded else ""
+    own = f"   (metrics {embedded.ports.metrics})" if embedded else ""
     sys.stdout.write(f"""Vultus is ready.
   gateway       {base}   (open it in a browser; API: {base}/docs)
   Triton gRPC   {triton}{own}

@@ -31,12 +31,14 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
     free: threading.Event = field(default_factory=threading.Event)
     seconds_left: list[float] = field(default_factory=list)
     timeout_us: list[int] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.free.set()
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:
         self.asked += 1
+        self.headers.append(dict(context.invocation_metadata()))
         self.seconds_left.append(context.time_remaining())
         self.timeout_us.append(request.parameters["timeout"].int64_param)
         context.add_callback(self.cancelled.set)

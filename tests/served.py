@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import tritonclient.grpc as grpc
 
 ROOT = Path(__file__).resolve().parents[1]
-FREE_PORTS = ("--port=0", "--grpc-port=0", "--http-port=0", "--metrics-port=0")
+FREE_PORTS = ("--port=0", "--grpc-port=0", "--metrics-port=0")
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Served:
     lines: list[str] = field(default_factory=list)
     base: str = ""
     triton: str = ""
-    triton_http: int = 0
+    triton_metrics: int = 0
 
     def wait_for(self, text: str, timeout_s: float = 60, since: int = 0) -> None:
         deadline = time.monotonic() + timeout_s
@@ -48,8 +50,21 @@ class Served:
 
     def statistics(self) -> dict[str, tuple[int, int]]:
         """Rows and executions by model, from Triton's own statistics."""
-        _, body = request(urllib.request.Request(f"http://127.0.0.1:{self.triton_http}/v2/models/stats"))
-        return {model["name"]: (model["inference_count"], model["execution_count"]) for model in body["model_stats"]}
+        with grpc.InferenceServerClient(self.triton) as client:
+            rows = client.get_inference_statistics().model_stats
+        return {row.name: (row.inference_count, row.execution_count) for row in rows}
+
+    def find_addresses(self) -> None:
+        """From what it says when it is ready."""
+        text = "".join(self.lines)
+        self.base = re.findall(r"gateway +(\S+)", text)[0]
+        self.triton, metrics = re.findall(r"Triton gRPC +(\S+) +\(metrics (\d+)", text)[0]
+        self.triton_metrics = int(metrics)
+
+    def gateway_environment(self) -> dict[str, str]:
+        """Which this user may read."""
+        gateway = next(child for child in psutil.Process(self.process.pid).children() if "gunicorn" in " ".join(child.cmdline()))
+        return gateway.environ()
 
 
 def request(call: urllib.request.Request, timeout_s: float = 60) -> tuple[int, Any]:
@@ -61,10 +76,10 @@ def request(call: urllib.request.Request, timeout_s: float = 60) -> tuple[int, A
             return problem.code, json.loads(problem.read())
 
 
-def start(*arguments: str, environment: dict[str, str] | None = None) -> Served:
+def start(*arguments: str, environment: dict[str, str] | None = None, folder: Path = ROOT) -> Served:
     process = subprocess.Popen(
         [sys.executable, "-m", "scripts.serving", *arguments],
-        cwd=ROOT, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=folder, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     served = Served(process)
     _started.append(served)
@@ -99,9 +114,6 @@ def _nothing_stays() -> Iterator[None]:
 def served() -> Iterator[Served]:
     running = start(*FREE_PORTS)
     running.wait_for("curl -F")
-    text = "".join(running.lines)
-    running.base = re.findall(r"gateway +(\S+)", text)[0]
-    running.triton, http = re.findall(r"Triton gRPC +(\S+) +\(HTTP (\d+)", text)[0]
-    running.triton_http = int(http)
+    running.find_addresses()
     yield running
     stop(running)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import hmac
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,11 +94,17 @@ class KeyStore:
         identifier = secrets.token_hex(10) if pair else _digest(secret)[:16]
         values = {"api": api, "label": label, "identifier": identifier, "secret_hash": _digest(secret), "state": State.ACTIVE.value,
                   "monthly_quota": monthly_quota, "rate_per_s": rate_per_s}  # fmt: skip
+        self._make_file()
         with self._transaction() as connection:
             _TABLES.create_all(connection, checkfirst=True)
             number = connection.execute(_KEYS.insert().values(values)).inserted_primary_key
         assert number is not None  # noqa: S101
         return Issued(Key(number[0], api, label, identifier, State.ACTIVE, monthly_quota, rate_per_s), secret)
+
+    @property
+    def place(self) -> str:
+        """The database, without a password."""
+        return self._engine.url.render_as_string()
 
     def any(self) -> bool:
         """Whether a key was ever issued."""
@@ -156,6 +163,19 @@ class KeyStore:
         query = sql.select(_USAGE.c.month, _USAGE.c.calls).where(_USAGE.c.key_id == number).order_by(_USAGE.c.month)
         with self._transaction() as connection:
             return [(row.month, row.calls) for row in connection.execute(query)]
+
+    def _make_file(self) -> None:
+        """For this user only; SQLite gives the files beside it the same rights."""
+        url = self._engine.url
+        if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":memory:", "file:")):
+            return
+        path = Path(url.database)
+        try:
+            for folder in reversed([folder for folder in path.parents if not folder.exists()]):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        except OSError:
+            raise UpstreamUnavailable(f"{path} cannot be written.") from None
 
     def _exists(self) -> bool:
         """Whether the tables are there; asking must not create a database file.

@@ -17,11 +17,11 @@ APIS = {"vultus": False} | {vendor.name: vendor.paired for vendor in VENDORS}
 
 
 @click.group()
-@click.option("--keys-url", help="database of keys (default: VULTUS_KEYS_URL or the setting's default)")
+@click.option("--keys-url", help="database of keys (default: VULTUS_KEYS_URL, or keys.sqlite in VULTUS_DATA)")
 @click.pass_context
 def keys(context: click.Context, keys_url: str | None) -> None:
     """Issue and manage the keys of callers."""
-    context.obj = KeyStore(keys_url or Settings().keys_url)
+    context.obj = KeyStore((Settings(keys_url=keys_url) if keys_url else Settings()).keys_url)
 
 
 @keys.command()
@@ -33,6 +33,7 @@ def keys(context: click.Context, keys_url: str | None) -> None:
 def create(store: KeyStore, api: str, label: str, quota: int | None, rate: int | None) -> None:
     """Issue a key for API to the caller named LABEL. The secret is shown once."""
     issued = _guarded(lambda: store.create(api, label, quota, rate, pair=APIS[api]))
+    click.echo(f"database   {store.place}")
     if APIS[api]:
         click.echo(f"identifier {issued.key.identifier}")
     click.echo(f"secret     {issued.secret}")

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
+from pydantic import SecretStr
 from tritonclient.utils import InferenceServerException
 
 from gateway import deadline, metrics, tracing
@@ -25,6 +26,7 @@ from gateway.models import ENSEMBLE, Config
 Tensors = dict[str, NDArray[Any]]
 Answer: TypeAlias = Future[triton.InferResult]
 
+NO_SECRET, SECRET_HEADER = SecretStr(""), "triton-grpc-protocol-vultus"
 DEADLINE, NOT_FOUND = "StatusCode.DEADLINE_EXCEEDED", "StatusCode.NOT_FOUND"  # the latter also: no such shared region
 # A call that is not to be cancelled has so long beyond the deadline of its caller, and a process that ends waits so long for such calls.
 GIVEN_UP_AFTER_S, LAST_ANSWERS_S = 30.0, 5.0
@@ -58,8 +60,10 @@ CHANNEL_OPTIONS = [
 class TritonClient:
     """One channel a process, made on first use and therefore after gunicorn has forked. Thread-safe."""
 
-    def __init__(self, address: str, deadline_s: float, shared_memory: bool = True, cancels: bool = False) -> None:
-        self._address, self._deadline_s, self._cancels = address, deadline_s, cancels
+    def __init__(
+        self, address: str, deadline_s: float, shared_memory: bool = True, cancels: bool = False, secret: SecretStr = NO_SECRET
+    ) -> None:
+        self._address, self._deadline_s, self._cancels, self._secret = address, deadline_s, cancels, secret
         self._shared = SharedPixels(address, shared_memory)
         self._lock = threading.Lock()
         self._client: triton.InferenceServerClient | None = None
@@ -188,8 +192,20 @@ class TritonClient:
     def _connection(self) -> triton.InferenceServerClient:
         with self._lock:
             if self._client is None:
-                self._client = triton.InferenceServerClient(self._address, channel_args=CHANNEL_OPTIONS)
+                self._client = connect(self._address, self._secret)
             return self._client
+
+
+def connect(address: str, secret: SecretStr = NO_SECRET) -> triton.InferenceServerClient:
+    """A client that shows `secret` with every call: Triton looks at it where it restricts a protocol."""
+
+    def show(request: Any) -> None:
+        request.headers = {**(request.headers or {}), SECRET_HEADER: secret.get_secret_value()}
+
+    client = triton.InferenceServerClient(address, channel_args=CHANNEL_OPTIONS)
+    if secret:
+        client.register_plugin(show)
+    return client
 
 
 def as_gateway_error(problem: InferenceServerException) -> GatewayError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,8 @@ from gateway.callers.exposure import refusal
 from gateway.callers.keys import KeyStore
 from gateway.errors import GatewayError
 from gateway.settings import Settings
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
 
 _settings = Settings()
 
@@ -61,6 +65,15 @@ def _forget_old_counts() -> None:
 def when_ready(server: Any) -> None:
     """On SIGTERM readiness drops first, the port closes later."""
     draining.announce_before_stopping(server, _settings.drain_notice_s)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """A worker ends with its parent, however that ends, or it would keep the port. It writes for its own user only."""
+    os.umask(0o077)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != worker.ppid:
+            os._exit(1)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -77,7 +77,7 @@ class Bench:
         """The plain loop, Triton both ways and /v1 with `clients`, and Triton and /v1 with one client, interleaved."""
         path, body, kind = routes(case)["v1"]
         with ExitStack() as stack:
-            shared = stack.enter_context(over_shared_memory(self._server.grpc, case))
+            shared = stack.enter_context(over_shared_memory(self._server.grpc, self._server.secret, case))
             makers: dict[str, tuple[Callable[[], Call], int]] = {
                 LOOP: (lambda: plain_loop(self._pipeline, case), 1),
                 DIRECT: (over_grpc(self._server.grpc, case), clients),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -11,17 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
+import tritonclient.grpc as triton
+from pydantic import SecretStr
 
 ROOT = Path(__file__).resolve().parents[2]
-FREE_PORTS = ("--port=0", "--grpc-port=0", "--http-port=0", "--metrics-port=0")
+FREE_PORTS = ("--port=0", "--grpc-port=0", "--metrics-port=0")
 NS_PER_MS = 1e6
 
 
@@ -55,20 +54,43 @@ class Server:
 
     base: str
     grpc: str
-    http: int
-    process: psutil.Process
-    lines: list[str]
+    metrics: int
+    run: _Run
+
+    @property
+    def process(self) -> psutil.Process:
+        """The supervisor."""
+        return psutil.Process(self.run.serve.pid)
+
+    @property
+    def secret(self) -> SecretStr:
+        """What opens the restricted protocols of Triton, as the gateway was told; this user may read it."""
+        gateway = next(process for process in self.process.children() if "gunicorn" in " ".join(process.cmdline()))
+        return SecretStr(gateway.environ()["VULTUS_TRITON_SECRET"])
+
+    @property
+    def lines(self) -> list[str]:
+        """What has been written so far."""
+        return self.run.lines
+
+    def start_again(self) -> None:
+        """After it was killed: the same command on the same ports, as a service manager does it."""
+        self.run.serve.wait()
+        self.run.start(
+            *(f"--{name}port={address.rsplit(':', 1)[1]}" for name, address in (("", self.base), ("grpc-", self.grpc))),
+            f"--metrics-port={self.metrics}",
+        )
 
     def counts(self) -> dict[str, ModelCount]:
         """Triton's statistics by model."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/v2/models/stats", timeout=10) as answer:
-            rows: list[dict[str, Any]] = json.loads(answer.read())["model_stats"]
+        with triton.InferenceServerClient(self.grpc) as client:
+            rows = client.get_inference_statistics(client_timeout=10).model_stats
         return {
-            row["name"]: ModelCount(
-                row["inference_count"],
-                row["execution_count"],
-                row["inference_stats"]["queue"]["ns"] / NS_PER_MS,
-                sum(row["inference_stats"][part]["ns"] for part in ("compute_input", "compute_infer", "compute_output")) / NS_PER_MS,
+            row.name: ModelCount(
+                row.inference_count,
+                row.execution_count,
+                row.inference_stats.queue.ns / NS_PER_MS,
+                sum(getattr(row.inference_stats, part).ns for part in ("compute_input", "compute_infer", "compute_output")) / NS_PER_MS,
             )
             for row in rows
         }
@@ -95,32 +117,47 @@ class Server:
         return total
 
 
+class _Run:
+    """One scripts/serve after the other, and what they write."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._arguments, self._environment = arguments, {**os.environ, **environment}
+        self.lines: list[str] = []
+        self.start()
+
+    def start(self, *more: str) -> None:
+        command = [sys.executable, "-m", "scripts.serving", *self._arguments, *more]
+        self.serve = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._reader = threading.Thread(target=self._read, args=(self.serve,), daemon=True)
+        self._reader.start()
+
+    def _read(self, serve: subprocess.Popen[str]) -> None:
+        if serve.stdout:
+            with serve.stdout:
+                self.lines.extend(iter(serve.stdout.readline, ""))
+
+    def await_ready(self) -> str:
+        """What it has written. Raises RuntimeError with that when it does not start."""
+        while not any("curl -F" in line for line in self.lines):
+            if self.serve.poll() is not None:
+                raise RuntimeError("".join(self.lines))
+            time.sleep(0.05)
+        return "".join(self.lines)
+
+    def stop(self) -> None:
+        if self.serve.poll() is None:
+            self.serve.send_signal(signal.SIGTERM)
+        self.serve.wait(60)
+        self._reader.join(10)
+
+
 @contextmanager
 def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Start, wait until both answer, stop. Raises RuntimeError with the output when it does not start."""
-    command = [sys.executable, "-m", "scripts.serving", *FREE_PORTS, *arguments]
-    variables = {**os.environ, **(environment or {})}
-    process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    lines: list[str] = []
-
-    def read() -> None:
-        for line in process.stdout or ():
-            lines.append(line)
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
+    run = _Run((*FREE_PORTS, *arguments), environment or {})
     try:
-        while not any("curl -F" in line for line in lines):
-            if process.poll() is not None:
-                raise RuntimeError("".join(lines))
-            time.sleep(0.05)
-        text = "".join(lines)
-        grpc, http = re.findall(r"Triton gRPC +(\S+) +\(HTTP (\d+)", text)[0]
-        yield Server(re.findall(r"gateway +(\S+)", text)[0], grpc, int(http), psutil.Process(process.pid), lines)
+        text = run.await_ready()
+        grpc, metrics = re.findall(r"Triton gRPC +(\S+) +\(metrics (\d+)", text)[0]
+        yield Server(re.findall(r"gateway +(\S+)", text)[0], grpc, int(metrics), run)
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        process.wait(60)
-        reader.join(10)
-        if process.stdout:
-            process.stdout.close()
+        run.stop()

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import tritonclient.grpc as triton
+from pydantic import SecretStr
 from tritonclient.utils import shared_memory
 
-from gateway.inference.triton import CHANNEL_OPTIONS
+from gateway.inference.triton import CHANNEL_OPTIONS, connect
 from gateway.models import ATTRIBUTE_MODELS, ENSEMBLE, read_model
 from scripts.benchmarking.load import Call
 from scripts.benchmarking.pictures import Case
@@ -58,12 +59,12 @@ def over_grpc(address: str, case: Case) -> Callable[[], Call]:
 
 
 @contextmanager
-def over_shared_memory(address: str, case: Case) -> Iterator[Callable[[], Call]]:
+def over_shared_memory(address: str, secret: SecretStr, case: Case) -> Iterator[Callable[[], Call]]:
     """Pixels in a region of system shared memory, of which the message only names a part."""
     rgb = case.rgb[None]
     name = f"vultus-bench-{uuid.uuid4().hex[:12]}"
     region = shared_memory.create_shared_memory_region(name, f"/{name}", rgb.nbytes)
-    owner = triton.InferenceServerClient(address, channel_args=CHANNEL_OPTIONS)
+    owner = connect(address, secret)
     try:
         shared_memory.set_shared_memory_region(region, [rgb])
         owner.register_system_shared_memory(name, f"/{name}", rgb.nbytes)

@@ -28,7 +28,7 @@ def measure(blocks: int = 12) -> dict[str, Any]:
 
     Processor time, not wall time: it is the same on a busy machine. The picture is 512x512 with one face, all default attributes.
     """
-    command = [sys.executable, "-m", "scripts.serving", *(f"--{name}=0" for name in ("port", "grpc-port", "http-port", "metrics-port"))]
+    command = [sys.executable, "-m", "scripts.serving", *(f"--{name}=0" for name in ("port", "grpc-port", "metrics-port"))]
     quiet = {**os.environ, "VULTUS_LOG_LEVEL": "WARNING"}
     with subprocess.Popen(command, cwd=ROOT, env=quiet, stdout=subprocess.PIPE, text=True) as serving:
         try:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.embedded_triton import pools
+from scripts.embedded_triton import launch, pools
 from scripts.embedded_triton.layout import Unusable, build
 
 
@@ -28,6 +28,9 @@ def main(command: list[str]) -> int:
         return 1
     path = os.pathsep.join([layout.environment["PATH"], str(layout.binary.parent)])
     pools.sweep()
+    os.umask(0o077)
+    if not launch.refuse_fchmod():
+        sys.stderr.write(f"{launch.OPEN_POOLS}\n")
     if shortage := pools.shortage():
         sys.stderr.write(f"{shortage}\n")
     arguments = [*command, f"--backend-directory={layout.backends}", *pools.options(command)]

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Whether Triton's models work. A model may hang, fail at everything or have lost a process while Triton's own health calls say ready.
+"""Whether Triton's models work. A model may hang, fail or have lost a process while Triton's own health calls say ready.
 
-As a command it is the liveness probe of the images. Exit status 1: no metrics; or a dead process of a model; or a model that
-finished nothing between two looks, LOOKS_APART_S apart, although requests waited both times, or some failed. Idle models are
-alive, and busy ones however long their queues are.
+As a command it is the liveness probe of the images. Exit status 1: no metrics; or a dead process of a model; or one that was stopped at
+two looks, LOOKS_APART_S apart; or a model that finished nothing between them although requests waited both times; or a model that failed
+at more than FAILS of what it finished: of its processes one may fail at everything while the others work. Idle models are alive, and
+busy ones however long their queues are.
 
 On its own, with what Python 3.10 has: NVIDIA's image has nothing else.
 """
@@ -26,7 +27,9 @@ LOOKS_APART_S, TIMEOUT_S, LOOKS = 4.0, 5.0, 4
 SERIES = re.compile(r'^nv_inference_(\w+)\{model="([^"]+)"(.*)\} (\d+)', re.MULTILINE)
 WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 # Of the kernel's fifteen characters of a name; Triton starts its Python backend's processes anew only with the model.
-SERVER, PROCESS_OF_A_MODEL, ENDED = "tritonserver", "triton_python_b", "Z"
+SERVER, PROCESS_OF_A_MODEL, ENDED, STOPPED = "tritonserver", "triton_python_b", "Z", "Tt"
+# Of a model's requests: one of two processes that hang gets fewer than the other, because each of its failures takes a second.
+FAILS = 0.05
 
 
 class Work(NamedTuple):
@@ -68,20 +71,20 @@ def read(metrics: str) -> Look:
 
 
 def broken(before: Look, after: Look) -> list[str]:
-    """Models that answered nothing between two looks although something waited both times, or failed."""
-    pairs = {model: (before.get(model, IDLE), now) for model, now in after.items()}
-    return sorted(
-        model
-        for model, (old, new) in pairs.items()
-        if new.answered == old.answered and ((old.waiting and new.waiting) or new.failed > old.failed)
-    )
+    """Models that failed at more than FAILS between two looks, or answered nothing although something waited both times."""
+    return sorted(model for model, now in after.items() if _broken(before.get(model, IDLE), now))
 
 
-def lost(server: int | None = None) -> int:
-    """How many processes of models have ended, of the Triton that is process `server` or, in a container, of any."""
+def _broken(old: Work, new: Work) -> bool:
+    answered, failed = new.answered - old.answered, new.failed - old.failed
+    return failed > FAILS * (answered + failed) or (not answered and bool(old.waiting and new.waiting))
+
+
+def lost(server: int | None = None, states: str = ENDED) -> int:
+    """How many processes of models are in one of `states`, of the Triton that is process `server` or, in a container, of any."""
     processes = dict(filter(None, map(_process, Path("/proc").glob("[0-9]*/stat"))))
     servers = {server} if server else {number for number, process in processes.items() if process.name == SERVER}
-    return sum(p.name == PROCESS_OF_A_MODEL and p.state == ENDED and p.parent in servers for p in processes.values())
+    return sum(p.name == PROCESS_OF_A_MODEL and p.state in states and p.parent in servers for p in processes.values())
 
 
 def _process(path: Path) -> tuple[int, Process] | None:
@@ -99,9 +102,12 @@ def trouble(metrics_url: str) -> str:
     before = look(metrics_url)
     if gone := lost():
         return f"dead processes of models: {gone}"
+    stopped = lost(states=STOPPED)
     time.sleep(LOOKS_APART_S)
+    if stopped and (still := lost(states=STOPPED)):
+        return f"stopped processes of models: {still}"
     models = broken(before, look(metrics_url))
-    return f"nothing is answered by {', '.join(models)}" if models else ""
+    return f"requests are not answered by {', '.join(models)}" if models else ""
 
 
 def end_container() -> None:

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import urllib.error
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.embedded_triton import alive, pools
+from scripts.embedded_triton import alive, concealed, pools
 from scripts.embedded_triton.layout import Layout
 
 FAILED_MODEL = re.compile(r"failed to load '([^']+)' version \d+: (.*)")
@@ -24,6 +25,8 @@ TRACED_AS = "service.name=triton"
 # tritonserver 2.51 was seen to crash while it loads models, in one start of several hundred on busy machines.
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 STARTS, CRASH_LINES = 3, 25
+# The protocols over gRPC that change a running server or name memory of this machine.
+RESTRICTED, KEY = "shared-memory,model-repository,trace,logging", "vultus"
 # How often it is looked whether models work, and how many looks in a row without that end the server. No batch takes that long.
 LOOK_EVERY_S, LOOKS = 5.0, 5
 
@@ -43,11 +46,13 @@ class Crashed(DidNotStart):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Ports of Triton's three services on `host`."""
+    """Ports of Triton's services on `host`.
+
+    HTTP is not among them: nothing here needs it, and the server of release 2.51 ends on one chunked request (CVE-2025-23310, 23311).
+    """
 
     host: str
     grpc: int
-    http: int
     metrics: int
 
 
@@ -63,6 +68,7 @@ class EmbeddedTriton:
     def __init__(self, layout: Layout, repository: Path, ports: Ports, arguments: tuple[str, ...] = (), verbose: bool = False) -> None:
         self._layout, self._repository, self.ports = layout, repository, ports
         self._arguments, self._verbose = arguments, verbose
+        self.secret = secrets.token_hex(16)  # opens the restricted protocols; the gateway is told
         self._process: subprocess.Popen[str] | None = None
         self._stopping = threading.Event()
         self._tail: collections.deque[str] = collections.deque(maxlen=400)
@@ -86,16 +92,11 @@ class EmbeddedTriton:
     def _start(self, timeout_s: float, stop: threading.Event) -> None:
         pools.sweep()
         self._tail.clear()
-        self._process = subprocess.Popen(
-            self._command(),
-            env=self._layout.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
+        # Where the true option cannot be concealed, its place is held by one that opens nothing: no header can have such a name.
+        shut, open_ = (
+            f"--grpc-restricted-protocol={RESTRICTED}:{pair}" for pair in (f"no one={secrets.token_hex(16)}", f"{KEY}={self.secret}")
         )
+        self._process = concealed.start([*self._command(), shut], shut, open_, self._layout.environment)
         threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
         deadline = time.monotonic() + timeout_s
         while not stop.is_set() and not self._is_ready():
@@ -115,7 +116,7 @@ class EmbeddedTriton:
 
     def _attend(self, process: subprocess.Popen[str], stopping: threading.Event) -> None:
         """While it lives: end it when its models do not work, so that whoever watches starts it again. See alive.py."""
-        url, before, looks, why = f"http://{self.ports.host}:{self.ports.metrics}/metrics", alive.Look(), 0, ""
+        before, looks, why = alive.Look(), 0, ""
         while looks < LOOKS:
             if stopping.wait(LOOK_EVERY_S) or process.poll() is not None:
                 return
@@ -123,15 +124,21 @@ class EmbeddedTriton:
                 why = "a process of a model has ended"
                 break
             try:
-                now = alive.look(url)
+                now = alive.look(self._metrics_url)
                 models, before = alive.broken(before, now), now
-                why = f"nothing is answered by {', '.join(models)}" if models else ""
+                why = f"requests are not answered by {', '.join(models)}" if models else ""
+                if alive.lost(process.pid, alive.STOPPED):
+                    why = "a process of a model is stopped"
             except (OSError, ValueError):
                 why = "it says nothing"
             looks = looks + 1 if why else 0
         if not stopping.is_set():
             sys.stderr.write(f"vultus: Triton does not work ({why}): ending it\n")
             process.kill()
+
+    @property
+    def _metrics_url(self) -> str:
+        return f"http://{self.ports.host}:{self.ports.metrics}/metrics"
 
     @property
     def running(self) -> bool:
@@ -166,8 +173,7 @@ class EmbeddedTriton:
             f"--backend-directory={self._layout.backends}",
             f"--grpc-address={ports.host}",
             f"--grpc-port={ports.grpc}",
-            f"--http-address={ports.host}",
-            f"--http-port={ports.http}",
+            "--allow-http=false",
             f"--metrics-address={ports.host}",
             f"--metrics-port={ports.metrics}",
             # Messages that Triton keeps for the next request keep their memory, and so the pictures of earlier ones.
@@ -182,9 +188,9 @@ class EmbeddedTriton:
         ]
 
     def _is_ready(self) -> bool:
-        url = f"http://{self.ports.host}:{self.ports.http}/v2/health/ready"
+        """Metrics are the last that Triton offers: all models are loaded then, and gRPC is there."""
         try:
-            with alive.WITHOUT_PROXY.open(url, timeout=1) as answer:
+            with alive.WITHOUT_PROXY.open(self._metrics_url, timeout=1) as answer:
                 return bool(answer.status == 200) and self.running
         except (urllib.error.URLError, OSError):
             return False

@@ -5,6 +5,7 @@ right (compared with the answers before), answered with a clean error of that AP
 connection closed on it twice), how many connections were closed unanswered, and the time from the end of the fault until everything is
 answered right again. A process that is killed takes the connections that it serves with it, whatever is done; a client that asks once
 more gets its answer, and analysis may be repeated without harm. So one closed connection is counted, not failed; --no-retry fails it.
+Where the whole service is away, all connections are refused for a while: those are counted as closed, too, until it is there again.
 FAULT is a part of a name in --list. Exits 1 when a request was wrong or lost, or a fault was not recovered from.
 """
 
@@ -113,6 +114,7 @@ def _outcome(fault: Fault, events: Sequence[Event], mended: float, calm: bool, s
     counts = Counter(event.verdict for event in events)
     failed = [event for event in events if event.verdict is not Verdict.RIGHT]
     last = max((event.sent_s + event.took_s for event in failed), default=mended)
+    lost = [event for event in failed if event.verdict is Verdict.LOST and not (fault.away and event.closed)]
     bad = Counter(f"{e.question}: {e.verdict} {e.status} after {e.took_s:.0f} s" for e in failed if e.verdict is not Verdict.REFUSED)
     return Outcome(
         fault.name,
@@ -120,23 +122,23 @@ def _outcome(fault: Fault, events: Sequence[Event], mended: float, calm: bool, s
         counts[Verdict.RIGHT],
         counts[Verdict.REFUSED],
         counts[Verdict.WRONG],
-        counts[Verdict.LOST],
+        len(lost),
         sum(event.closed for event in events),
         round(max(0.0, last - mended), 1) if calm else None,
         (*said, *(f"{count} x {what}" for what, count in bad.most_common(5))),
     )
 
 
-HEADER = f"{'fault':32} {'sent':>6} {'right':>6} {'clean':>6} {'wrong':>6} {'lost':>6} {'closed':>6}  recovered\n"
+HEADER = f"{'fault':36} {'sent':>6} {'right':>6} {'clean':>6} {'wrong':>6} {'lost':>6} {'closed':>6}  recovered\n"
 
 
 def line(outcome: Outcome) -> str:
     """One row of the table, what the supervisor said, and examples of what went wrong."""
     if outcome.skipped:
-        return f"{outcome.fault:32} skipped: {outcome.skipped}\n"
+        return f"{outcome.fault:36} skipped: {outcome.skipped}\n"
     numbers = (outcome.sent, outcome.right, outcome.clean_error, outcome.wrong, outcome.lost, outcome.closed)
     end = "NOT within 90 s" if outcome.recovered_s is None else f"after {outcome.recovered_s} s"
-    return f"{outcome.fault:32} {' '.join(f'{n:6}' for n in numbers)}  {end}\n" + "".join(f"    {text}\n" for text in outcome.examples)
+    return f"{outcome.fault:36} {' '.join(f'{n:6}' for n in numbers)}  {end}\n" + "".join(f"    {text}\n" for text in outcome.examples)
 
 
 if __name__ == "__main__":

@@ -33,11 +33,12 @@ class Impossible(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`hold_s`: how long it stays broken before it is mended."""
+    """`hold_s`: how long it stays broken before it is mended. `away`: nobody is there meanwhile, so connections are refused."""
 
     name: str
     hold_s: float
     act: Break
+    away: bool = False
 
 
 def kill(wanted: str) -> Break:
@@ -48,6 +49,12 @@ def kill(wanted: str) -> Break:
         return _nothing
 
     return act
+
+
+def kill_serve(place: Place) -> Mend:
+    """SIGKILL to the supervisor, as when the system is out of memory; a service manager starts it again."""
+    place.server.process.kill()
+    return place.server.start_again
 
 
 def freeze_triton(place: Place) -> Mend:
@@ -110,6 +117,12 @@ def freeze_model(place: Place) -> Mend:
     """SIGSTOP to every process of one model, for good: as a model that hangs, of which Triton's health says nothing."""
     for process in place.processes("model face_expression"):
         process.suspend()
+    return _nothing
+
+
+def freeze_one(place: Place) -> Mend:
+    """SIGSTOP to one of two processes of a model, for good: the other goes on, and half of what is asked fails."""
+    place.processes("model face_expression")[0].suspend()
     return _nothing
 
 
@@ -193,6 +206,7 @@ def _nothing() -> None:
 
 FAULTS = (
     Fault("kill -9 Triton", 0, kill("triton")),
+    Fault("kill -9 serve, start it 1 s later", 1, kill_serve, away=True),
     Fault("kill -9 a gateway worker", 0, kill("gateway worker")),
     Fault("kill -9 a decoder", 0, kill("decoder")),
     Fault("kill -9 the server of decoders", 0, kill("decoder server")),
@@ -200,6 +214,7 @@ FAULTS = (
     Fault("slow Triton for 12 s", 12, slow_triton),
     Fault("kill -9 a process of a model", 0, kill("model face_expression")),
     Fault("freeze a model for good", 0, freeze_model),
+    Fault("freeze one process of a model's two", 0, freeze_one),
     Fault("callers hang up for 30 s", 30, hang_up),
     Fault("gRPC clients are killed for 30 s", 30, kill_clients),
     Fault("picture storage full for 8 s", 8, fill_pictures),

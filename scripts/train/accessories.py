@@ -139,7 +139,10 @@ def mask_targets(classes: NDArray[np.int64]) -> NDArray[np.float32]:
 
 
 def teacher_says(sources: Sources, name: str, data: face_crops.CropSet) -> NDArray[np.float32]:
-    """For every training crop (of CelebA: with glasses) [N,6]: ZhouKai90's glasses (none, regular, sun) and mask (no, yes), and P(hat) of the weights served so far."""
+    """For every training crop (of CelebA: with glasses) [N,6].
+
+    ZhouKai90's glasses (none, regular, sun) and mask (no, yes), and P(hat) of the weights served so far.
+    """
     file = sources.cache / "crops" / f"{name}.worn.npy"
     if not file.exists():
         teacher = mesh_labels.MeshTeachers(sources.teachers)

@@ -14,10 +14,11 @@ import psutil
 import pytest
 import tritonclient.grpc as grpc
 from numpy.typing import NDArray
+from pydantic import SecretStr
 
 from gateway.inference import shared_pixels
 from gateway.inference.shared_pixels import SharedPixels
-from gateway.inference.triton import TritonClient
+from gateway.inference.triton import TritonClient, connect
 from scripts.embedded_triton import pools
 from tests.served import ROOT, Served
 
@@ -31,8 +32,12 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server(served: Served) -> Iterator[grpc.InferenceServerClient]:
-    with grpc.InferenceServerClient(served.triton) as client:
+    with connect(served.triton, secret(served)) as client:
         yield client
+
+
+def secret(served: Served) -> SecretStr:
+    return SecretStr(served.gateway_environment()["VULTUS_TRITON_SECRET"])
 
 
 def regions(server: grpc.InferenceServerClient) -> set[str]:
@@ -41,7 +46,9 @@ def regions(server: grpc.InferenceServerClient) -> set[str]:
 
 def test_same_answer_as_in_the_message(served: Served, server: grpc.InferenceServerClient, astronaut_pixels: NDArray[np.uint8]) -> None:
     before = regions(server)
-    shared, plain = (TritonClient(served.triton, 30, shared_memory=on).infer(astronaut_pixels, OUTPUTS) for on in (True, False))
+    shared, plain = (
+        TritonClient(served.triton, 30, shared_memory=on, secret=secret(served)).infer(astronaut_pixels, OUTPUTS) for on in (True, False)
+    )
     assert len(regions(server) - before) == 1
     assert shared["NUM_FACES"][0] == 1
     for name in OUTPUTS:
@@ -49,13 +56,13 @@ def test_same_answer_as_in_the_message(served: Served, server: grpc.InferenceSer
 
 
 def test_the_name_is_taken_back_at_once(served: Served, astronaut_pixels: NDArray[np.uint8]) -> None:
-    TritonClient(served.triton, 30).infer(astronaut_pixels, OUTPUTS)
+    TritonClient(served.triton, 30, secret=secret(served)).infer(astronaut_pixels, OUTPUTS)
     assert not [file for file in Path("/dev/shm").iterdir() if f"-{os.getpid()}-" in file.name]  # noqa: S108
 
 
 def test_threads_get_their_own_answers(served: Served, astronaut_pixels: NDArray[np.uint8]) -> None:
     """Pictures of different sizes, each with the face elsewhere, through one client and its few regions."""
-    client = TritonClient(served.triton, 60)
+    client = TritonClient(served.triton, 60, secret=secret(served))
 
     def found(shift: int) -> float:
         canvas = np.full((512, 512 + 300, 3), 128, np.uint8)[:, : 512 + shift]
@@ -70,7 +77,7 @@ def test_threads_get_their_own_answers(served: Served, astronaut_pixels: NDArray
 def test_regions_that_the_server_forgot_are_made_anew(
     served: Served, server: grpc.InferenceServerClient, astronaut_pixels: NDArray[np.uint8]
 ) -> None:
-    client = TritonClient(served.triton, 30)
+    client = TritonClient(served.triton, 30, secret=secret(served))
     before = regions(server)
     client.infer(astronaut_pixels, OUTPUTS)
     (mine,) = regions(server) - before
@@ -96,14 +103,14 @@ def test_what_a_dead_process_left_is_forgotten(
         block.write_bytes(b"\0" * 4096)
         server.register_system_shared_memory(name, f"/{name}", 4096)
         block.unlink()
-    TritonClient(served.triton, 30).infer(astronaut_pixels, OUTPUTS)
+    TritonClient(served.triton, 30, secret=secret(served)).infer(astronaut_pixels, OUTPUTS)
     assert set(names) & set(server.get_system_shared_memory_status().regions) == {of_others}
     server.unregister_system_shared_memory(of_others)
 
 
 def test_a_closed_client_leaves_no_region(served: Served, server: grpc.InferenceServerClient, astronaut_pixels: NDArray[np.uint8]) -> None:
     before = regions(server)
-    client = TritonClient(served.triton, 30)
+    client = TritonClient(served.triton, 30, secret=secret(served))
     client.infer(astronaut_pixels, OUTPUTS)
     assert regions(server) - before
     client.close()

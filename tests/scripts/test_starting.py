@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -13,14 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts.embedded_triton import alive, pools, server
+from scripts.embedded_triton import alive, concealed, pools, server
 from scripts.embedded_triton.layout import Layout
 from scripts.embedded_triton.server import STARTS, Crashed, DidNotStart, EmbeddedTriton, Ports, crash
 
 # Writes down each start, then does what it was told for that start; `serve` answers as a ready Triton does, `hang` as one with a model
 # that works no more, `lose` as one whose model's process has ended.
 BINARY = """#!{python}
-import http.server, os, pathlib, signal, subprocess, sys, threading
+import http.server, os, pathlib, signal, subprocess, sys
 starts = pathlib.Path(os.environ["STARTS_FILE"])
 with starts.open("a") as file:
     file.write("started\\n")
@@ -37,7 +38,7 @@ if act == "refuse":
 if act == "lose":
     stub = pathlib.Path(sys.argv[0]).with_name("triton_python_backend_stub")
     stub.symlink_to("/bin/true")
-    subprocess.Popen([stub])
+    kept = subprocess.Popen([stub])
 
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -50,10 +51,8 @@ class Ready(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-for name in ("metrics", "http"):
-    port = next(int(option.split("=")[1]) for option in sys.argv if option.startswith(f"--{{name}}-port="))
-    server = http.server.HTTPServer(("127.0.0.1", port), Ready)
-    threading.Thread(target=server.serve_forever).start()
+port = next(int(option.split("=")[1]) for option in sys.argv if option.startswith("--metrics-port="))
+http.server.HTTPServer(("127.0.0.1", port), Ready).serve_forever()
 """
 
 
@@ -65,7 +64,7 @@ class Fake:
         binary.write_text(BINARY.format(python=sys.executable))
         binary.chmod(0o700)
         layout = Layout(binary, folder, {"PLAN": plan, "STARTS_FILE": str(self._starts)})
-        self.triton = EmbeddedTriton(layout, folder, Ports("127.0.0.1", *(free_port() for _ in range(3))))
+        self.triton = EmbeddedTriton(layout, folder, Ports("127.0.0.1", *(free_port() for _ in range(2))))
 
     @property
     def starts(self) -> int:
@@ -132,8 +131,8 @@ def test_who_stops_need_not_wait_for_the_start(tmp_path: Path) -> None:
             assert not start.done()
         stop.set()
         start.result(60)
-    assert fake.triton.running
-    fake.triton.stop(5)
+        assert fake.triton.running, "it ends with the thread that started it"
+        fake.triton.stop(5)
     assert not fake.triton.running
 
 
@@ -143,7 +142,7 @@ def test_a_server_whose_model_hangs_is_ended(tmp_path: Path, monkeypatch: pytest
     try:
         fake.triton.start(20, threading.Event())
         fake.wait_until_ended()
-        assert capsys.readouterr().err == "vultus: Triton does not work (nothing is answered by face_expression): ending it\n"
+        assert capsys.readouterr().err == "vultus: Triton does not work (requests are not answered by face_expression): ending it\n"
         assert fake.triton.crashed_by == ""
         fake.triton.start(20, threading.Event())
         time.sleep(1)
@@ -176,6 +175,56 @@ def test_a_server_that_says_nothing_any_more_is_ended(tmp_path: Path, monkeypatc
         process.wait(20)
     finally:
         fake.triton.stop(5)
+
+
+PARENT = """import os, subprocess, sys, time
+print(subprocess.Popen([*sys.argv[1:], str(os.getpid()), "sleep", "600"]).pid, flush=True)
+time.sleep(600)
+"""
+LOOK = """import os, sys
+print(sys.argv[1:], open("/proc/self/cmdline").read().split(chr(0))[3:-1])
+os.fchmod(os.open(sys.argv[3], os.O_CREAT), 0o644)
+"""
+
+
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    """Also when that is killed, which leaves it no time to say so."""
+    command = [sys.executable, "-c", PARENT, sys.executable, str(concealed.LAUNCH)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = psutil.Process(int(parent.stdout.readline()))
+        while child.name() != "sleep":
+            time.sleep(0.01)
+        parent.kill()
+        psutil.wait_procs([child], 10)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_one_whose_parent_is_gone_does_not_start() -> None:
+    assert subprocess.run([sys.executable, concealed.LAUNCH, "1", "true"], check=False).returncode == 1
+
+
+@pytest.mark.parametrize("placeholder", ["--secret=none", "--secret=of the very same length as the true one"])
+def test_an_argument_is_concealed_and_files_are_closed(tmp_path: Path, placeholder: str) -> None:
+    true = "--secret=of the very same length as the true 0ne"
+    command = [sys.executable, "-c", LOOK, "--first", placeholder, str(tmp_path / "file")]
+    with concealed.start(command, placeholder, true, dict(os.environ)) as process:
+        assert process.stdout
+        first, *more = process.stdout.read().splitlines()
+    assert first == f"{['--first', true, str(tmp_path / 'file')]} {['--first', placeholder, str(tmp_path / 'file')]}"
+    assert "PermissionError" in more[-1]
+    assert (tmp_path / "file").stat().st_mode & 0o077 == 0
+
+
+def test_where_nothing_can_be_concealed_the_placeholder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch = tmp_path / "launch.py"
+    launch.write_text(concealed.LAUNCH.read_text().replace("PTRACE_TRACEME = 0", "PTRACE_TRACEME = 999"))
+    monkeypatch.setattr(concealed, "LAUNCH", launch)
+    command = [sys.executable, "-c", "import sys; print(sys.argv[1:])", "--secret=none"]
+    with concealed.start(command, "--secret=none", "--secret=true", dict(os.environ)) as process:
+        assert process.stdout
+        assert process.stdout.read() == "['--secret=none']\n"
+    assert process.returncode == 0
 
 
 def test_what_dead_servers_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gateway.commands.diagnosis.finding import Finding, State
 
-LOWEST, HIGHEST = (3, 11), (3, 13)
+LOWEST, HIGHEST = (3, 11), (3, 12)  # as scripts/environment.py
 # What ONNX Runtime's kernels choose between, slowest first, by the kernel's name of the feature. The first is needed for good speed.
 FEATURES = {
     "x86_64": ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8"),
@@ -31,7 +31,7 @@ def python() -> Finding:
     told = platform.python_version()
     if LOWEST <= sys.version_info[:2] <= HIGHEST:
         return Finding("Python", State.OK, told)
-    return Finding("Python", State.FAILED, told, "Install Python 3.11, 3.12 or 3.13 and make the environment anew.")
+    return Finding("Python", State.FAILED, told, "Install Python 3.11 or 3.12 and make the environment anew.")
 
 
 def processor(info: Path = Path("/proc/cpuinfo")) -> Finding:

@@ -10,7 +10,6 @@ import httpx
 
 import vultus
 from gateway.commands.diagnosis.finding import Finding, State
-from gateway.models import ENSEMBLE
 
 HOST = "127.0.0.1"
 PATIENCE_S = 3.0
@@ -55,7 +54,6 @@ def _says(path: str, text: str) -> Callable[[str], bool]:
 PORTS = (
     Port(8080, "gateway", "--port", _is_gateway),
     Port(8001, "Triton gRPC", "--grpc-port", _is_triton),
-    Port(8000, "Triton HTTP", "--http-port", _says(f"/v2/models/{ENSEMBLE}", ENSEMBLE)),
     Port(8002, "Triton metrics", "--metrics-port", _says("/metrics", "nv_inference")),
 )
 

@@ -130,7 +130,7 @@ def test_command_line(url: str) -> None:
         return result.output
 
     secret = run("create", "arsa", "shop", "--quota", "100", "--rate", "5").split()[-1]
-    identifier, pair_secret = run("create", "coqnitics", "lab").split()[1::2]
+    _, identifier, pair_secret = run("create", "coqnitics", "lab").split()[1::2]
     store = KeyStore(url)
     assert store.find("arsa", secret).monthly_quota == 100
     key = store.find("coqnitics", pair_secret, identifier)

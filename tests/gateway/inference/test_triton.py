@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import grpc
 import numpy as np
 import pytest
+from pydantic import SecretStr
 from tritonclient.utils import InferenceServerException
 
 from gateway import metrics
@@ -20,7 +21,7 @@ from gateway.deadline import CURRENT, LOOK_S, Call
 from gateway.errors import CallerGone, GatewayError, UpstreamOverloaded, UpstreamTimeout, UpstreamUnavailable
 from gateway.inference import breaker, retry
 from gateway.inference.analyzer import GEOMETRY
-from gateway.inference.triton import GIVEN_UP_AFTER_S, TritonClient
+from gateway.inference.triton import GIVEN_UP_AFTER_S, SECRET_HEADER, TritonClient
 from tests.grpc_server import UNAVAILABLE, Scripted, serving
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)
@@ -48,6 +49,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("secret", ["", "s3cret"])
+def test_the_secret_of_restricted_protocols_goes_with_every_call(secret: str) -> None:
+    servicer = Scripted()
+    with serving(servicer) as (_, port):
+        TritonClient(f"127.0.0.1:{port}", 5, secret=SecretStr(secret)).infer(PICTURE, GEOMETRY)
+    assert servicer.headers[0].get(SECRET_HEADER, "") == secret
 
 
 @pytest.mark.parametrize(("cancels", "later_s"), [(True, 0), (False, GIVEN_UP_AFTER_S)])
