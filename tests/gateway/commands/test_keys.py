@@ -32,7 +32,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_one_database_from_every_folder(data: Path, tmp_path: Path) -> None:
     for number, name in enumerate(("one", "two"), 1):
         (folder := tmp_path / name).mkdir()
-        command = [sys.executable, "-m", "gateway.command", "keys", "create", "vultus", name]
+        command = [sys.executable, "-m", "gateway.commands.main", "keys", "create", "vultus", name]
         said = subprocess.run(
             command, cwd=folder, env={**os.environ, "PYTHONPATH": str(CLONE)}, capture_output=True, text=True, check=True
         ).stdout
