@@ -14,6 +14,8 @@ from gateway import draining
 from gateway.callers.exposure import refusal
 from gateway.callers.keys import KeyStore
 from gateway.errors import GatewayError
+from gateway.log_lines import FORMAT
+from gateway.server import standard_error
 from gateway.settings import Settings
 
 _settings = Settings()
@@ -28,6 +30,15 @@ accesslog = None
 loglevel = "warning"
 limit_request_line = 8190
 limit_request_fields = 64
+# Nobody who calls says where the application lies (SCRIPT_NAME, PATH_INFO): an operator does, by the environment's SCRIPT_NAME.
+forwarder_headers = ""
+# Also what gunicorn says is one JSON object a line.
+logconfig_dict = {
+    "formatters": {"json": {"()": "pythonjsonlogger.json.JsonFormatter", **FORMAT}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+    "loggers": {"gunicorn.error": {"handlers": ["stderr"], "propagate": False}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+}
 control_socket_disable = True  # nobody steers a running gateway, and its folder may be read-only
 
 
@@ -61,6 +72,11 @@ def _forget_old_counts() -> None:
 def when_ready(server: Any) -> None:
     """On SIGTERM readiness drops first, the port closes later."""
     draining.announce_before_stopping(server, _settings.drain_notice_s)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Before the application is loaded, whose log goes beside what libraries print."""
+    standard_error.take_over()
 
 
 def post_worker_init(worker: Any) -> None:
