@@ -12,7 +12,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from pythonjsonlogger.json import JsonFormatter
 
-from gateway import metrics, tracing
+from gateway import log_lines, metrics, tracing
 from gateway.apis.vendors import vendor_of
 from gateway.deadline import CURRENT
 
@@ -24,9 +24,7 @@ SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 def configure_logging(level: str) -> None:
     """JSON lines on standard error for everything under `vultus`."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        JsonFormatter("{asctime}{levelname}{name}{message}", style="{", rename_fields={"asctime": "time", "levelname": "level"})
-    )
+    handler.setFormatter(JsonFormatter(**log_lines.FORMAT))
     logger = logging.getLogger("vultus")
     logger.handlers[:] = [handler]
     logger.propagate = False

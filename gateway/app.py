@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 
 from flask import Flask, Response, request
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from gateway import access_log, page, tracing
+from gateway import access_log, forms, page, tracing
 from gateway import errors as e
 from gateway.apis import health, openapi, problems, v1
 from gateway.apis.services import KEY, Services
@@ -18,7 +19,7 @@ from gateway.callers.admission import Admission
 from gateway.callers.keys import KeyStore
 from gateway.inference.analyzer import Analyzer
 from gateway.inference.triton import TritonClient
-from gateway.intake import hooks
+from gateway.intake import cors, hooks
 from gateway.intake.latency_estimate import Pace
 from gateway.models import read_catalogue
 from gateway.pictures.fetch import Fetcher
@@ -28,9 +29,11 @@ from gateway.settings import Settings
 
 log = logging.getLogger("vultus.app")
 
-# Of a form: no API has more than a few short fields, and at most ten files.
-# Werkzeug holds the pieces of 64 KiB in which it reads files to this limit too, with what is left of the piece before.
+# Of a form: no API has more than a few short fields, and at most ten files. Headers of parts are held to this limit too.
 MAX_TEXT_FIELD_BYTES, MAX_FORM_PARTS = 2**18, 100
+
+# A file system or a quota that is full.
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM})
 
 # Werkzeug's routing and parsing failures in our terms.
 FROM_HTTP: dict[type[HTTPException], type[e.GatewayError]] = {
@@ -46,6 +49,7 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     settings = settings or Settings()
     access_log.configure_logging(settings.log_level)
     app = Flask(__name__, static_folder=None)
+    app.request_class = forms.FormRequest
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
@@ -69,7 +73,9 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
         app.register_blueprint(part.blueprint)
     for vendor in VENDORS:
         app.register_blueprint(vendor.blueprint)
+    app.config[forms.PICTURE_FIELDS] = openapi.file_fields()
     app.after_request(_allow_browsers)
+    cors.install(app, settings.cors_origins)
     app.register_error_handler(e.GatewayError, _fail)
     app.register_error_handler(HTTPException, _http_problem)
     # A body whose chunks are malformed or end early: gunicorn says so only when it is read.
@@ -99,6 +105,8 @@ def _http_problem(error: HTTPException) -> Response:
 
 def _defect(error: Exception) -> Response:
     log.error("unexpected error", exc_info=error)
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in NO_SPACE):
+        return _fail(e.Overloaded(retry_after_s=1))
     return _fail(e.InternalError())
 
 

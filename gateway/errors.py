@@ -3,6 +3,7 @@
     GatewayError
     +-- RequestError                        the caller can mend it
     |   +-- MissingImage            400     no image where one is expected
+    |   +-- ImageWithoutName        400     an image in a form whose part lacks the file name that the API demands
     |   +-- EmptyImage              400     an image of no bytes
     |   +-- InvalidParameter        400     a parameter has a value that is not allowed
     |   +-- MalformedBody           400     the body is not what its content type says
@@ -19,6 +20,7 @@
     |   +-- ImageTooLarge           413     more pixels than are decoded
     |   +-- UnrecognisedImage       415     bytes of no known image format
     |   +-- UnsupportedImage        415     a known format that is not accepted here
+    |   +-- UnsupportedEncoding     415     a compressed body
     |   +-- UndecodableImage        422     a known format, but damaged
     |   +-- ImageTooComplex         422     decoding takes more time or memory than is allowed
     |   +-- ImageTooSmall           422     fewer pixels than a face needs
@@ -34,12 +36,21 @@
     +-- ModelContractError          500     tensors are not what model.toml promises
     +-- InternalError               500     a defect here
 
-Messages are written here and are safe to show: neither what a client sent nor the text of another exception is in them.
+Messages are written here and are safe to show: the text of another exception is not in them, and of what a client sent nothing but
+the plain name of a parameter (`named`).
 """
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+PLAIN = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+def named(name: str, otherwise: str) -> str:
+    """What a caller calls something, where that is a plain word, else `otherwise`."""
+    return name if PLAIN.fullmatch(name) else otherwise
 
 
 class GatewayError(Exception):
@@ -65,6 +76,12 @@ class MissingImage(RequestError):
     """No image where one is expected."""
 
     status, code, title = 400, "missing_image", "The request contains no image."
+
+
+class ImageWithoutName(RequestError):
+    """An image in a form whose part lacks the file name that the API demands."""
+
+    status, code, title = 400, "image_without_name", "The form's part with the image has no file name."
 
 
 class EmptyImage(RequestError):
@@ -165,6 +182,12 @@ class UnsupportedImage(RequestError):
     """A known format that is not accepted here."""
 
     status, code, title = 415, "unsupported_image", "This image format is not accepted here."
+
+
+class UnsupportedEncoding(RequestError):
+    """A compressed body."""
+
+    status, code, title = 415, "unsupported_encoding", "Compressed bodies are not accepted."
 
 
 class UndecodableImage(RequestError):

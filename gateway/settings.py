@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     require_keys: bool | None = Field(None, description="Whether callers need a key; unset: as soon as one key exists.")
     insecure_open: bool = Field(False, description="Whether others than this machine are served although nobody needs a key.")
     rate_storage_url: str = Field("memory://", description="Where call rates are counted: memory:// (per process) or a Redis URL.")
+    cors_origins: str = Field(
+        "", description="Origins (https://HOST, with commas between them; or *) whose web pages may call /v1; empty: none."
+    )
     fetch_urls: bool = Field(False, description="Whether images may be given by URL.")
     fetch_timeout_s: float = Field(5.0, gt=0, description="Longest time a download may take, seconds.")
     fetch_ports: tuple[int, ...] = Field((80, 443), description="Ports that are fetched from.")
@@ -67,7 +70,9 @@ class Settings(BaseSettings):
     pictures_endpoint: str | None = Field(None, description="Endpoint of an S3-compatible store other than AWS.")
     pictures_max_bytes: int = Field(2**30, gt=0, description="Size of the folder of pictures, bytes; the oldest go first.")
     pictures_keep_s: int = Field(24 * 3600, gt=0, description="How long a drawn picture is kept, seconds.")
-    public_url: str = Field("", description="Address under which callers reach this service; empty: that of each request.")
+    public_url: str = Field(
+        "", description="Address under which callers reach this service, for links; empty: each request's Host. Set it where others call."
+    )
     deliver_prefix: str = Field("", description="Put before the address of a drawn picture, for a CDN.")
     trace_endpoint: str = Field("", description="OTLP/HTTP address that traces go to, http://HOST:4318/v1/traces; empty: nowhere.")
     log_level: str = Field("INFO", description="Level of the structured log on standard error.")

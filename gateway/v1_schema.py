@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 XY = Annotated[list[float], Field(min_length=2, max_length=2, description="x, y in pixels")]
+
+
+PLAIN_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}")
+
+
+def _plain(value: object) -> object:
+    """Numbers that come as text: digits and a point only. Raises ValueError, also for truth values."""
+    if isinstance(value, bool) or (isinstance(value, str) and not PLAIN_NUMBER.fullmatch(value)):
+        raise ValueError
+    return value
+
+
+Plain = BeforeValidator(_plain)
 
 
 class Strict(BaseModel):
@@ -144,11 +158,15 @@ class TimingsOut(Strict):
 
 
 class AnalysisOut(Strict):
-    """Answer of POST /v1/analyze. Faces by falling confidence; an image without a face has an empty list."""
+    """Answer of POST /v1/analyze. Faces in the order that was asked for; an image without a face has an empty list."""
 
     request_id: str
     image: ImageSize
     faces: list[FaceOut]
+    faces_found: int | None = Field(None, description="how many faces were found, those that were left out included")
+    truncated: bool | None = Field(
+        None, description="true when as many were found as the models answer (128): there may be more; else absent"
+    )
     models: dict[str, str] = Field(description="version by name of the models that took part")
     timings_ms: TimingsOut
 
@@ -173,8 +191,24 @@ class AttributesOut(Strict):
     attributes: list[AttributeOut]
 
 
-class ImageJson(Strict):
-    """An image in JSON: one of the two."""
+class AnalyzeOptions(Strict):
+    """What may be asked for with an image: in the query, as fields of a form, or beside the image in JSON."""
+
+    attributes: str | list[str] | None = Field(
+        None, description="Comma-separated names from /v1/attributes, or all; default: those whose by_default is true."
+    )
+    max_faces: Annotated[int, Plain] = Field(128, ge=1, le=128, description="At most so many faces: the first ones in the order asked for.")
+    min_confidence: Annotated[float, Plain] = Field(
+        0, ge=0, le=1, description="Only faces of at least this confidence. The detector reports from 0.5."
+    )
+    min_face_px: Annotated[int, Plain] = Field(
+        0, ge=0, le=16_384, description="Only faces whose box is at least so wide and high, in pixels of the upright image."
+    )
+    order: Literal["confidence", "size"] = Field("confidence", description="Which faces come first: the most confident or the largest.")
+
+
+class ImageJson(AnalyzeOptions):
+    """An image in JSON, as image or as url, and what is asked for."""
 
     image: str | None = Field(None, description="base64, or a data URL", min_length=1)
     url: str | None = Field(None, description="where to fetch it, if this deployment does that", min_length=1)

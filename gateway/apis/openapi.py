@@ -17,12 +17,17 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from gateway import __version__
 from gateway.apis.problems import MEDIA_TYPE
 from gateway.errors import GatewayError
-from gateway.v1_schema import ImageJson, Problem
+from gateway.v1_schema import AnalyzeOptions, ImageJson, Problem
 
 blueprint = Blueprint("documentation", __name__)
 View = TypeVar("View", bound=Callable[..., Any])
 SWAGGER_UI = str(files("flask_openapi3_swagger") / "templates" / "swagger")
 REFERENCE = "#/components/schemas/"
+# Swagger UI sets styles on its elements.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ def describe(
     """Attach documentation to a view.
 
     `form` and `json` give the type of each field: file or text. `error` is the body of every failure; without it, RFC 9457.
+    `image_body`: an image in any of the three kinds of body of /v1, with AnalyzeOptions.
     """
     operation = Operation(summary, answer, query or {}, image_body, form or {}, json or {}, headers, media_type, status, error)
 
@@ -68,6 +74,12 @@ def describe(
         return view
 
     return attach
+
+
+def file_fields() -> frozenset[str]:
+    """Names of the form fields in which some view takes a file."""
+    named = {name for operation in _OPERATIONS.values() for name, what in operation.form.items() if what == "file"}
+    return frozenset(named | {"image" for operation in _OPERATIONS.values() if operation.image_body})
 
 
 @blueprint.get("/openapi.json")
@@ -83,7 +95,7 @@ def docs() -> Response:
     page = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Vultus API {__version__}</title>
 <link rel="stylesheet" href="docs/css/swagger-ui.css"><link rel="icon" href="docs/images/swagger.svg"></head>
 <body><div id="ui"></div><script src="docs/js/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>"""
-    return Response(page, mimetype="text/html")
+    return _guarded(Response(page, mimetype="text/html"))
 
 
 @blueprint.get("/docs/start.js")
@@ -95,7 +107,14 @@ def start() -> Response:
 @blueprint.get("/docs/<path:name>")
 def docs_file(name: str) -> Response:
     """Files of Swagger UI."""
-    return send_from_directory(SWAGGER_UI, name)
+    return _guarded(send_from_directory(SWAGGER_UI, name))
+
+
+def _guarded(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
 
 
 @cache
@@ -134,6 +153,8 @@ def _operation(operation: Operation, endpoint: str, arguments: Iterable[str]) ->
     ]
     parameters += [{"in": "path", "name": name, "required": True, "schema": text} for name in sorted(arguments)]
     parameters += [{"in": "header", "name": name, "schema": text} for name in operation.headers]
+    if operation.image_body:
+        parameters += [{"in": "query", "name": name, **about} for name, about in _options().items()]
     if parameters:
         entry["parameters"] = parameters
     for kind, fields in (("multipart/form-data", operation.form), ("application/json", operation.json)):
@@ -142,15 +163,25 @@ def _operation(operation: Operation, endpoint: str, arguments: Iterable[str]) ->
             object_schema: dict[str, Any] = {"type": "object", "required": list(fields), "properties": properties}
             entry["requestBody"] = {"required": True, "content": {kind: {"schema": object_schema}}}
     if operation.image_body:
+        form = {"image": binary} | {name: {**about["schema"], "description": about["description"]} for name, about in _options().items()}
         entry["requestBody"] = {
             "required": True,
             "content": {
-                "multipart/form-data": {"schema": {"type": "object", "required": ["image"], "properties": {"image": binary}}},
+                "multipart/form-data": {"schema": {"type": "object", "required": ["image"], "properties": form}},
                 "image/*": {"schema": binary},
                 "application/json": {"schema": {"$ref": REFERENCE + ImageJson.__name__}},
             },
         }
     return entry
+
+
+def _options() -> dict[str, dict[str, Any]]:
+    """Description and schema of each of AnalyzeOptions as text has it: in a query or a form."""
+    options: dict[str, dict[str, Any]] = {}
+    for name, whole in AnalyzeOptions.model_json_schema()["properties"].items():
+        schema = whole.get("anyOf", [{key: whole[key] for key in whole if key not in ("title", "description")}])[0]
+        options[name] = {"description": whole["description"], "schema": schema}
+    return options
 
 
 def _failures(operation: Operation) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +11,15 @@ from flask import Blueprint, Response, current_app, g, request
 
 from gateway import v1_schema as out
 from gateway.apis.openapi import describe
+from gateway.apis.request_body import ALL, attribute_names, image_and_options, query_options, read_options
 from gateway.apis.services import services
 from gateway.callers.admission import Credentials
 from gateway.deadline import TIMEOUT_HEADER
-from gateway.errors import InvalidParameter, MalformedBody, MissingImage, UnsupportedImage
+from gateway.errors import InvalidParameter, named
 from gateway.faces import Analysis, Distribution, Face
 from gateway.inference.analyzer import READERS
 from gateway.pictures.decoding import rules_of
+from gateway.selection import MOST_FACES, Selection
 
 blueprint = Blueprint("v1", __name__, url_prefix="/v1")
 
@@ -28,7 +28,6 @@ R = TypeVar("R")
 
 API = "vultus"
 LIVE_FROM = 0.5
-MAX_FACES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +36,20 @@ class AnalyzeRequest:
 
     data: bytes
     attributes: tuple[str, ...]
-    max_faces: int
+    selection: Selection
 
 
 @blueprint.post("/analyze")
-@describe(
-    summary="Analyse every face in one image",
-    query={
-        "attributes": "Comma-separated names from /v1/attributes; default: those whose by_default is true.",
-        "max_faces": f"1 to {MAX_FACES}; the most confident are kept. Default {MAX_FACES}.",
-    },
-    image_body=True,
-    headers=(TIMEOUT_HEADER,),
-    answer=out.AnalysisOut,
-)
+@describe(summary="Analyse every face in one image", image_body=True, headers=(TIMEOUT_HEADER,), answer=out.AnalysisOut)
 def analyze() -> Response:
     """POST /v1/analyze."""
     key = services().admission.check(API, Credentials(request.headers.get("X-API-Key")))
     with services().admission.counted(key):
-        wanted = _parse(services().analyzer.by_default)
+        wanted = _parse()
         settings = services().settings
         picture = services().decoders.decode(wanted.data, rules_of(settings), settings.working_side_px)
         analysis = services().analyzer.analyze(picture, wanted.attributes)
-        return _render(analysis, wanted.max_faces)
+        return _json(render_analysis(analysis, wanted.selection, g.request_id))
 
 
 @blueprint.get("/attributes")
@@ -84,73 +74,44 @@ def attributes() -> Response:
     return _json(out.AttributesOut(attributes=rows))
 
 
-def _parse(by_default: tuple[str, ...]) -> AnalyzeRequest:
-    unknown = set(request.args) - {"attributes", "max_faces"}
+def _parse() -> AnalyzeRequest:
+    query = query_options()
+    data, beside = image_and_options()
+    options = read_options(query, beside)
+    chosen = Selection(options.max_faces, options.min_confidence, options.min_face_px, options.order)
+    return AnalyzeRequest(data, _wanted(options.attributes), chosen)
+
+
+def _wanted(asked: str | list[str] | None) -> tuple[str, ...]:
+    if asked is None:
+        return services().analyzer.by_default
+    names = attribute_names(asked)
+    if ALL in names:
+        return tuple(output.attribute for output in services().catalogue.outputs)
+    unknown = [named(name, "something that is no plain word") for name in names if name not in READERS]
     if unknown:
-        raise InvalidParameter("The query takes attributes and max_faces only.")
-    return AnalyzeRequest(_image_bytes(), _wanted(request.args.get("attributes"), by_default), _max_faces(request.args.get("max_faces")))
-
-
-def _wanted(text: str | None, by_default: tuple[str, ...]) -> tuple[str, ...]:
-    if text is None:
-        return by_default
-    names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
-    if not set(names) <= set(READERS):
-        raise InvalidParameter("attributes names something unknown; see /v1/attributes.")
+        raise InvalidParameter(f"attributes names something unknown: {', '.join(dict.fromkeys(unknown))}; see /v1/attributes.")
     return names
 
 
-def _max_faces(text: str | None) -> int:
-    if text is None:
-        return MAX_FACES
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_FACES):
-        raise InvalidParameter(f"max_faces must be a whole number from 1 to {MAX_FACES}.")
-    return int(text)
-
-
-def _image_bytes() -> bytes:
-    """The image, from whichever of the three kinds of body this is."""
-    kind = request.mimetype
-    if kind == "multipart/form-data":
-        if "image" not in request.files:
-            raise MissingImage("The form needs a file field named image.")
-        return bytes(request.files["image"].read())
-    if kind == "application/json":
-        return _from_json()
-    if kind.startswith("image/") or kind in ("application/octet-stream", ""):
-        return bytes(request.get_data(cache=False))
-    raise UnsupportedImage("Send multipart/form-data, image/* or application/json.")
-
-
-def _from_json() -> bytes:
-    try:
-        body = request.get_json(silent=True)
-    except RecursionError:
-        raise MalformedBody from None
-    if not isinstance(body, dict):
-        raise MalformedBody("The body is not a JSON object.")
-    if len(body) != 1 or not isinstance(body.get("image", body.get("url")), str):
-        raise MissingImage("The JSON object needs exactly one text field, named image or url.")
-    if "url" in body:
-        return services().fetcher.fetch(body["url"])
-    head, comma, tail = body["image"].partition(",")
-    text = tail if comma and head.startswith("data:") else body["image"]
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise MalformedBody("image is not valid base64.") from None
-
-
-def _render(analysis: Analysis, max_faces: int) -> Response:
-    started = time.perf_counter()
-    faces = [render_face(face) for face in analysis.faces[:max_faces]]
+def render_analysis(analysis: Analysis, selection: Selection, request_id: str) -> out.AnalysisOut:
+    """An analysis in /v1's form."""
+    started, found = time.perf_counter(), len(analysis.faces)
+    faces = [render_face(face) for face in selection.of(analysis.faces)]
     timings = out.TimingsOut(
         decode=round(analysis.timings.decode_ms, 2),
         inference=round(analysis.timings.inference_ms, 2),
         render=round((time.perf_counter() - started) * 1e3, 2),
     )
-    size = out.ImageSize(width=analysis.width_px, height=analysis.height_px)
-    return _json(out.AnalysisOut(request_id=g.request_id, image=size, faces=faces, models=analysis.model_versions, timings_ms=timings))
+    return out.AnalysisOut(
+        request_id=request_id,
+        image=out.ImageSize(width=analysis.width_px, height=analysis.height_px),
+        faces=faces,
+        faces_found=found,
+        truncated=True if found >= MOST_FACES else None,
+        models=analysis.model_versions,
+        timings_ms=timings,
+    )
 
 
 def render_face(face: Face) -> out.FaceOut:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, current_app, request
+from werkzeug.datastructures import FileStorage
 
+from gateway import forms
 from gateway.apis.services import services
-from gateway.errors import GatewayError, MalformedBody, MissingImage
+from gateway.errors import GatewayError, ImageWithoutName, MalformedBody, MissingImage
 from gateway.faces import Analysis
 from gateway.pictures.decoding import rules_of
 
@@ -57,11 +59,17 @@ def look_up(table: Mapping[type[GatewayError], Any], error: GatewayError) -> Any
 
 
 def file_part(field: str) -> bytes:
-    """The first file part of that name. Raises MissingImage."""
-    parts = request.files.getlist(field)
+    """The first file part of that name. Raises MissingImage, ImageWithoutName."""
+    return file_parts(field)[0].stream.read()
+
+
+def file_parts(field: str) -> list[FileStorage]:
+    """All file parts of that name, at least one. Raises MissingImage, ImageWithoutName when there are only parts without a file name."""
+    form = forms.current()
+    parts = form.files.getlist(field)
     if not parts:
-        raise MissingImage
-    return bytes(parts[0].read())
+        raise ImageWithoutName if field in form.unnamed else MissingImage
+    return parts
 
 
 def analyze(data: bytes, formats: frozenset[str], wanted: Sequence[str]) -> Analysis:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,9 +19,9 @@ from tqdm import tqdm
 import vultus
 from gateway.commands.analysis.order import in_order
 from gateway.commands.analysis.photographs import Photograph, drawn_names, find
-from gateway.commands.analysis.services import Failed, Gateway, Service, Stop, Triton
+from gateway.commands.analysis.services import Failed, Gateway, Service, Stop, Triton, Unwritten, Wanted
 from gateway.v1_schema import AnalysisOut
-from vultus.connection import DEFAULT_TIMEOUT_S, DEFAULT_URL
+from vultus.connection import DEFAULT_TIMEOUT_S, DEFAULT_URL, Order
 
 if TYPE_CHECKING:
     from gateway.commands.analysis.forms import Form
@@ -47,8 +49,13 @@ class Task:
 @click.option(
     "--draw", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="Write the pictures with their faces marked."
 )
-@click.option("--attributes", help="Comma-separated names from /v1/attributes. [default: what the service gives]")
-@click.option("--max-faces", type=click.IntRange(1, 128), help="At most so many faces a picture, the most confident.")
+@click.option("--attributes", help="Comma-separated names from /v1/attributes, or all. [default: what the service gives]")
+@click.option("--max-faces", type=click.IntRange(1, 128), help="At most so many faces a picture: the first in --order.")
+@click.option("--min-confidence", type=click.FloatRange(0, 1), help="Only faces of at least this confidence.")
+@click.option("--min-face-px", type=click.IntRange(0, 16_384), help="Only faces at least so wide and high, pixels.")
+@click.option(
+    "--order", type=click.Choice(["confidence", "size"]), help="The most confident or the largest faces first. [default: confidence]"
+)
 @click.option("--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="Pictures at a time.")
 @click.option(
     "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), default=DEFAULT_TIMEOUT_S, show_default=True, help="Seconds."
@@ -62,16 +69,23 @@ def analyze(
     draw: Path | None,
     attributes: str | None,
     max_faces: int | None,
+    min_confidence: float | None,
+    min_face_px: int | None,
+    order: Order | None,
     concurrency: int,
     timeout_s: float,
 ) -> None:
-    """Analyse photographs: files, folders (with all below them) and quoted patterns.
+    """Analyse photographs: files, folders (with all below them), quoted patterns, - (standard input) and addresses.
+
+    Addresses (https://...) are fetched by the service, if it does that.
 
     Answers come in the order of the arguments; in a folder, by name. A picture that cannot be analysed is reported, and the rest is done.
-    Ends with 0 when all is well, 1 when some pictures failed, 2 for a wrong use, 3 when the service cannot be reached.
+    Ends with 0 when all is well, 1 when some pictures failed, 2 for a wrong use, 3 when the service cannot be reached,
+    4 when the answers cannot be written.
     """
     from gateway.commands.analysis.forms import FORMS
 
+    _write_any_text(form)
     found = find(photos, without=draw)
     if not found:
         raise click.UsageError("No pictures in what was named.")
@@ -81,9 +95,15 @@ def analyze(
         service = _service(stack, url, grpc, key, timeout_s)
         names = _checked(attributes, service.offered())
         places = [draw / name for name in drawn_names(found)] if draw else [None] * len(found)
-        work = partial(_outcome, service, names, max_faces)
+        work = partial(_outcome, service, Wanted(names, max_faces, min_confidence, min_face_px, order))
         tasks = [Task(photograph, place) for photograph, place in zip(found, places, strict=True)]
         sys.exit(_run(work, tasks, concurrency, FORMS[form](_write)))
+
+
+def _write_any_text(form: str) -> None:
+    """Whatever encoding the terminal has. JSON is UTF-8 always."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8" if form == "json" else None, errors="replace")
 
 
 def _make(folder: Path) -> None:
@@ -109,21 +129,23 @@ def _checked(attributes: str | None, offered: Sequence[str]) -> list[str] | None
     if attributes is None:
         return None
     names = [name.strip().lower() for name in attributes.split(",") if name.strip()]
+    if "all" in names:
+        return list(offered)
     unknown = [name for name in names if name not in offered]
     if unknown:
         raise click.UsageError(f"Unknown: {', '.join(unknown)}. This service offers {', '.join(offered)}.")
     return names
 
 
-def _outcome(service: Service, attributes: list[str] | None, max_faces: int | None, task: Task) -> AnalysisOut | Failed:
+def _outcome(service: Service, wanted: Wanted, task: Task) -> AnalysisOut | Failed:
     """In a worker's thread. Raises Stop."""
-    path = task.photograph.path
     try:
-        analysis = service.analyze(path, attributes, max_faces)
+        image = task.photograph.content()
+        analysis = service.analyze(image, wanted)
         if task.drawn:
             from gateway.commands.analysis.marking import mark
 
-            mark(path, analysis, task.drawn)
+            mark(image, analysis, task.drawn)
         return analysis
     except Failed as failure:
         return failure
@@ -148,13 +170,34 @@ def _run(work: partial[AnalysisOut | Failed], tasks: list[Task], concurrency: in
         except Stop as problem:
             raise type(problem)(f"{problem.message} {done} of {len(tasks)} pictures were done.") from None
         finally:
-            form.end()
+            with _written():
+                form.end()
     seconds = time.monotonic() - started
     click.echo(f"pictures: {done}, faces: {faces}, failed: {failed}; {seconds:.1f} s", err=True)
     return SOME_FAILED if failed else 0
 
 
 def _write(text: str) -> None:
-    """To standard output, above a progress bar on the same terminal; at once, for programs that read along."""
-    tqdm.write(text, file=sys.stdout, end="")
-    sys.stdout.flush()
+    """To standard output, above a progress bar on the same terminal; at once, for programs that read along. Raises Unwritten."""
+    with _written():
+        tqdm.write(text, file=sys.stdout, end="")
+        sys.stdout.flush()
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Around what writes to standard output. Raises Unwritten; that a reader has closed its pipe is click's to handle."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _discard_what_is_unwritten()
+        raise Unwritten(f"Standard output cannot be written: {error.strerror}.") from None
+
+
+def _discard_what_is_unwritten() -> None:
+    """Or Python complains about it again when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -117,7 +117,7 @@ class Fetcher:
         """The address to connect to. Raises DownloadFailed unless every address of the name may be connected to."""
         found = self._lookups.submit(self._resolver, host, port).result(timeout=max(0.01, deadline - time.monotonic()))
         if not found or not all(self._may_connect(ipaddress.ip_address(text.split("%")[0])) for text in found):
-            raise DownloadFailed("The address is not public.")
+            raise DownloadFailed
         return found[0]
 
     def _may_connect(self, address: Address) -> bool:

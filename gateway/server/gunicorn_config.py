@@ -16,6 +16,8 @@ from gateway import draining
 from gateway.callers.exposure import refusal
 from gateway.callers.keys import KeyStore
 from gateway.errors import GatewayError
+from gateway.log_lines import FORMAT
+from gateway.server import standard_error
 from gateway.settings import Settings
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -32,6 +34,15 @@ accesslog = None
 loglevel = "warning"
 limit_request_line = 8190
 limit_request_fields = 64
+# Nobody who calls says where the application lies (SCRIPT_NAME, PATH_INFO): an operator does, by the environment's SCRIPT_NAME.
+forwarder_headers = ""
+# Also what gunicorn says is one JSON object a line.
+logconfig_dict = {
+    "formatters": {"json": {"()": "pythonjsonlogger.json.JsonFormatter", **FORMAT}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+    "loggers": {"gunicorn.error": {"handlers": ["stderr"], "propagate": False}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+}
 control_socket_disable = True  # nobody steers a running gateway, and its folder may be read-only
 
 
@@ -68,12 +79,16 @@ def when_ready(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """A worker ends with its parent, however that ends, or it would keep the port. It writes for its own user only."""
+    """A worker ends with its parent, however that ends, or it would keep the port. It writes for its own user only.
+
+    What libraries print is taken over before the application, whose log goes beside it, is loaded.
+    """
     os.umask(0o077)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != worker.ppid:
             os._exit(1)
+    standard_error.take_over()
 
 
 def post_worker_init(worker: Any) -> None:

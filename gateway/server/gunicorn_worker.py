@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import socket
 import time
+import uuid
 from contextlib import suppress
 from typing import Any
 
@@ -12,8 +14,47 @@ from gunicorn.workers.gthread import ThreadWorker
 
 # Freed memory is given back when nothing has been asked for so long, and on a busy worker so often.
 TRIM_AFTER_S, TRIM_EVERY_S = 0.5, 10.0
+# As gateway/apis/problems.py has it, which cannot be imported this early.
+MEDIA_TYPE = "application/problem+json"
+# Code and title of what gunicorn refuses, by status.
+REFUSED = {
+    400: ("malformed_request", "The request is not valid HTTP."),
+    403: ("forbidden", "The request is not allowed."),
+    414: ("address_too_long", "The address of the request is too long."),
+    417: ("expectation_failed", "The expectation of the request cannot be met."),
+    431: ("headers_too_large", "The headers of the request are too large, or too many."),
+    501: ("unsupported_transfer", "This transfer coding is not accepted."),
+    500: ("internal_error", "The service failed on this request."),
+}
 # glibc's: what is free between blocks in use goes back to the system. Other C libraries do without.
 malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
+class _AsProblem:
+    """A caller's connection on which gunicorn's own answer becomes RFC 9457 with the same status. It says nothing of the request."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def sendall(self, answer: bytes) -> None:
+        status, _, reason = answer.split(b"\r\n", 1)[0].decode("latin-1").removeprefix("HTTP/1.1 ").partition(" ")
+        if not status.isdigit():
+            self._connection.sendall(answer)
+            return
+        code, title = REFUSED.get(int(status), REFUSED[400] if int(status) < 500 else REFUSED[500])
+        problem = {
+            "type": f"urn:vultus:problem:{code}",
+            "title": title,
+            "status": int(status),
+            "code": code,
+            "request_id": uuid.uuid4().hex,
+        }
+        body = json.dumps(problem).encode()
+        head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._connection.sendall(head.encode() + body)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -45,6 +86,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         finally:
             self._due_s.pop(conn, None)
             self._answered_s = time.monotonic()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Any) -> None:
+        """What never reaches the application: malformed heads and the like. Gunicorn answers in HTML; here it is a problem as of /v1."""
+        super().handle_error(req, _AsProblem(client), addr, exc)
 
     def murder_pending(self) -> None:
         """In the main loop, about once a second. Shutting down the reading side leaves the way open for the answer."""

@@ -20,7 +20,6 @@ from scripts.train.face_crops import AGE, MALE, CropSet, load
 from scripts.train.fairface import BAND_EDGES, BANDS, RACES, SEVEN, UTK_RACES, served_race
 
 VIEW = View(size=96)
-SERVED_VIEW = View(size=112)
 AGES = 101
 SHARES = {"fairface": 0.58, "utkface": 0.24, "lfw": 0.08, "celeba10k": 0.10}  # of the samples
 HELD_OUT_ONE_IN = {"fairface": 32, "utkface": 24}
@@ -55,7 +54,7 @@ class Served(nn.Module):
         self.register_buffer("years", torch.arange(AGES).float())
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        age, gender, race = self.net(look(crops, SERVED_VIEW))
+        age, gender, race = self.net(look(crops, VIEW))
         seven = race.softmax(1)
         years = (age.softmax(1) * self.years).sum(1, keepdim=True)
         return years, gender.softmax(1), torch.cat([seven[:, :2].sum(1, keepdim=True), seven[:, 2:]], 1)

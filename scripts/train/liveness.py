@@ -28,6 +28,8 @@ VIEW = View(size=96)
 SHARES = {"scenes": 0.30, "lfw": 0.08, "fairface": 0.10, "simulated": 0.20, "replay": 0.32}
 TEACHER_SHARE = {"scenes": 0.3, "lfw": 0.1, "fairface": 0.1, "simulated": 0.1, "replay": 0.4}
 MAX_REAL_REJECTED = 0.05
+# Of the inner face (rows and columns of the crop) in the median picture of CelebA-Spoof and LFW `train`, 0..1.
+FACE_BRIGHTNESS, INNER = 0.42, slice(40, 140)
 
 
 class Liveness(nn.Module):
@@ -44,6 +46,17 @@ class Liveness(nn.Module):
         return y
 
 
+def evened(crops: Tensor, surroundings: Tensor) -> tuple[Tensor, Tensor]:
+    """Both views [B,S,S,3] 0..255 with the exponent that gives the inner face the brightness FACE_BRIGHTNESS, within a factor of two.
+
+    How bright a picture is says nothing of whether the face lives, but every training set was exposed in its own way.
+    """
+    grey = crops[:, INNER, INNER].float() @ crops.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)
+    mean = (grey.mean((1, 2)) / 255).clamp(0.02, 0.98)
+    exponent = (np.log(FACE_BRIGHTNESS) / mean.log()).clamp(0.45, 2.2)[:, None, None, None]
+    return tuple((view.float() / 255) ** exponent * 255 for view in (crops, surroundings))  # type: ignore[return-value]
+
+
 class Served(nn.Module):
     """FACE_CROPS UINT8 [B,160,160,3], WIDE_CROPS UINT8 [B,96,96,3] -> LIVENESS [B,1], calibrated: sigmoid(slope * logit + offset)."""
 
@@ -52,7 +65,8 @@ class Served(nn.Module):
         self.net, self.slope, self.offset = net, slope, offset
 
     def forward(self, crops: Tensor, surroundings: Tensor) -> Tensor:
-        far = normalise(surroundings.permute(0, 3, 1, 2).float(), VIEW)
+        crops, surroundings = evened(crops, surroundings)
+        far = normalise(surroundings.permute(0, 3, 1, 2), VIEW)
         return (self.net(torch.cat([look(crops, VIEW), far], 1)) * self.slope + self.offset).sigmoid()
 
 
@@ -78,6 +92,8 @@ class Pairs(Views):
             _view(crops[row], side, mirrored, rng, np.random.default_rng(how))
             for crops, side in ((self._data.upright, CROP_SIDE_PX), (self._data.surroundings, WIDE_SIDE_PX))
         ]
+        near, far = (torch.from_numpy(view).permute(1, 2, 0)[None] for view in views)
+        views = [view[0].permute(2, 0, 1).round().byte().numpy() for view in evened(near, far)]
         if rng.random() < 0.08:  # a picture cut tight around the face has no surroundings
             views[1][:] = 0
         return torch.from_numpy(np.concatenate(views)), torch.from_numpy(self._targets[item : item + 1])

@@ -6,7 +6,10 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import PIL.Image
 import pytest
 from flask import Flask
 
@@ -16,6 +19,7 @@ from gateway.callers.keys import KeyStore
 from gateway.errors import UpstreamUnavailable
 from tests.client.conftest import Asking, Script
 from tests.conftest import PICTURES, FakeTriton
+from vultus.image import opened
 
 PHOTO = PICTURES / "astronaut.jpg"
 
@@ -51,6 +55,81 @@ def test_a_text_file_is_a_mistake(ask: Asking, service: str, tmp_path: Path) -> 
     (tmp_path / "a.txt").write_text("a")
     with (tmp_path / "a.txt").open() as file, pytest.raises(TypeError):
         ask(service, "analyze", file)
+
+
+def test_bytes_arrays_and_pillow_images(ask: Asking, service: str, triton: FakeTriton, astronaut: bytes) -> None:
+    pixels = np.zeros((60, 80, 3), np.uint8)
+    turned = PIL.Image.new("RGB", (60, 80))
+    turned.getexif()[0x0112] = 6
+    encoded = np.frombuffer(astronaut, np.uint8)
+    for image, size in (
+        (bytearray(astronaut), (512, 512)),
+        (memoryview(astronaut), (512, 512)),
+        (encoded, (512, 512)),
+        (pixels, (80, 60)),
+        (pixels[:, ::-1], (80, 60)),
+        (pixels[..., 0], (80, 60)),
+        (PIL.Image.new("RGB", (80, 60)), (80, 60)),
+        (PIL.Image.new("CMYK", (80, 60)), (80, 60)),
+        (turned, (80, 60)),
+        (PIL.Image.open(PHOTO).reduce(4), (128, 128)),
+    ):
+        answer = ask(service, "analyze", image)
+        assert (answer.image.width, answer.image.height) == size
+
+
+def test_an_array_is_rgb() -> None:
+    with opened(np.full((4, 5, 3), (1, 2, 3), np.uint8)) as file:
+        assert PIL.Image.open(file).getpixel((0, 0)) == (1, 2, 3)
+
+
+def test_an_address_is_fetched_by_the_service(ask: Asking, service: str, script: Script) -> None:
+    with pytest.raises(vultus.RequestRefused) as refused:
+        ask(service, "analyze", "https://pictures.example/a.jpg")
+    assert refused.value.code == "download_failed"
+    script.answers = [(500, {}, b"")]
+    with pytest.raises(vultus.UnexpectedAnswer):
+        ask(script.url, "analyze", "HTTPS://pictures.example/a.jpg")
+    assert script.bodies == [b'{"url": "HTTPS://pictures.example/a.jpg"}']
+    assert script.headers[0]["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "image", [None, 5, ["a.jpg"], np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8)]
+)
+def test_what_is_no_image_is_told_what_is(ask: Asking, service: str, image: object) -> None:
+    with pytest.raises(TypeError, match="it may be a path, an http or https address, bytes"):
+        ask(service, "analyze", image)
+
+
+def test_which_faces(ask: Asking, service: str) -> None:
+    def confidences(**options: Any) -> list[float]:
+        answer = ask(service, "analyze", PHOTO, **options)
+        assert answer.faces_found == 2
+        return [face.confidence for face in answer.faces]
+
+    assert confidences(min_confidence=0.8) == [0.9]
+    assert confidences(min_confidence=1e-7) == [0.9, 0.775]
+    assert confidences(min_face_px=200) == []
+    assert confidences(order="size", max_faces=1) == [0.9]
+    assert ask(service, "analyze", PHOTO, attributes="all").faces[0].beauty
+
+
+@pytest.mark.parametrize("proxies", [{"no_proxy": "[::1]"}, {"ALL_PROXY": "socks5://127.0.0.1:1"}])
+def test_proxies_do_not_matter_on_the_way_to_ones_own_machine(
+    ask: Asking, service: str, monkeypatch: pytest.MonkeyPatch, proxies: dict[str, str]
+) -> None:
+    for name, value in proxies.items():
+        monkeypatch.setenv(name, value)
+    assert ask(service, "analyze", PHOTO).faces
+    with pytest.raises(ValueError, match="proxy variables of the environment"):
+        vultus.Client("http://vultus.example")
+
+
+def test_addresses_without_a_scheme(ask: Asking, service: str) -> None:
+    assert ask(service.removeprefix("http://"), "ready") is True
+    for url in ("localhost", "localhost:9090", "[::1]:80", "vultus.example:8080/below"):
+        vultus.Client(url).close()
 
 
 def test_a_missing_file_is_an_os_error(ask: Asking, service: str, tmp_path: Path) -> None:

@@ -199,10 +199,37 @@ def test_routing(client: FlaskClient, route: Route) -> None:
     check(route, "unknown path", client.post(f"{PREFIX[route.vendor]}-no-such-thing"))
 
 
+NAMELESS: dict[str, dict[str, Any]] = {
+    "arsa": {
+        "detail": [{"loc": ["body", "face_image"], "msg": "field required: the part has no file name", "type": "value_error.missing"}]
+    },
+    "ailabtools": {"error_msg": "Missing parameters. - [image]: the part has no file name", "error_code_str": "MISSING_PARAMETERS"},
+    "coqnitics": {"error": {"code": "MISSING_FILE", "message": "Field filename has no file name, so it is no file"}},
+    "scaleflex": {"code": "FILE_MISSING", "hint": "Give the multipart field file a file name"},
+}
+
+
 @every_route
-def test_a_text_field_is_not_a_file(client: FlaskClient, route: Route) -> None:
-    if route.file_field:
-        check(route, "field missing", client.post(route.path, data={route.file_field: "text"}, content_type="multipart/form-data"))
+@pytest.mark.parametrize("data", [b"text", PHOTO, PHOTO + bytes(2**17 + 2**16)])
+def test_a_part_without_a_file_name_is_missing_and_told(client: FlaskClient, route: Route, data: bytes) -> None:
+    """The contract of all of them (chapter 1.1, rule 5); large ones are no exception."""
+    if not route.file_field:
+        return
+    body = b'--x\r\nContent-Disposition: form-data; name="' + route.file_field.encode() + b'"\r\n\r\n' + data + b"\r\n--x--\r\n"
+    answer = client.post(route.path, data=body, content_type="multipart/form-data; boundary=x")
+    assert answer.status_code == route.errors["field missing"][0]
+    assert answer.json is not None
+    assert {key: answer.json[key] for key in NAMELESS[route.vendor]} == NAMELESS[route.vendor]
+
+
+@every_route
+@pytest.mark.parametrize("name", ["gr\xfc\xdfe.jpg".encode("latin-1"), "\u8868.jpg".encode("shift-jis"), "\u8868".encode("shift-jis"), b""])
+def test_file_names_in_any_encoding(client: FlaskClient, route: Route, name: bytes) -> None:
+    if not route.file_field:
+        return
+    head = b'--x\r\nContent-Disposition: form-data; name="' + route.file_field.encode() + b'"; filename="' + name + b'"\r\n\r\n'
+    answer = client.post(route.path, data=head + PHOTO + b"\r\n--x--\r\n", content_type="multipart/form-data; boundary=x")
+    assert answer.status_code == route.success
 
 
 @every_route

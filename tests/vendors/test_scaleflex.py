@@ -53,6 +53,13 @@ def test_upload_in_full(client: FlaskClient, analyzer: FakeAnalyzer) -> None:
     assert client.get(body["result"].replace("public", "other")).status_code == 404
 
 
+@pytest.mark.parametrize("host", ["evil.example/path?", "a b", "<script>"])
+def test_a_host_that_is_none_does_not_reach_the_link(client: FlaskClient, host: str) -> None:
+    data = {"file": (io.BytesIO(PHOTO), "photo.jpg")}
+    body: Any = client.post("/images/face-analysis/upload", data=data, headers={"Host": host}).json
+    assert body["result"].startswith("http://localhost:80/deliver/public/")
+
+
 def test_landmarks_on_request(client: FlaskClient) -> None:
     data = {"file": (io.BytesIO(PHOTO), "photo.jpg")}
     body: Any = client.post("/images/face-analysis/upload/?landmarks=1", data=data).json

@@ -32,6 +32,7 @@ FACE_CASE = "File content does not meet requirements."
 # HTTP status, code, code_message, message.
 ERRORS: dict[type[e.GatewayError], tuple[int, str, str, str]] = {
     e.MissingImage: (400, "MISSING_PARAMETERS", "Missing parameters.", "[image]"),
+    e.ImageWithoutName: (400, "MISSING_PARAMETERS", "Missing parameters.", "[image]: the part has no file name"),
     e.KeyMissing: (401, "ERROR_USER_NOT_EXISTS", "Invalid or missing API key", "Unauthorized"),
     e.KeyInvalid: (401, "ERROR_USER_NOT_EXISTS", "Invalid or missing API key", "Unauthorized"),
     e.AccountSuspended: (403, "ERROR_USER_LOCKED", "The account has been locked.", "account locked"),

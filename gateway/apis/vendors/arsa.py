@@ -21,6 +21,7 @@ LIVE_FROM = 0.5
 # The five expressions of this API, by ours, in the order in which ties are decided.
 EXPRESSIONS = {"neutral": "neutral", "happy": "happy", "sad": "sad", "surprise": "surprise", "angry": "anger"}
 FIELD_MISSING = [{"loc": ["body", "face_image"], "msg": "field required", "type": "value_error.missing"}]
+NAME_MISSING = [{"loc": ["body", "face_image"], "msg": "field required: the part has no file name", "type": "value_error.missing"}]
 
 # HTTP status and `detail` by error; a quota's own numbers are filled in.
 ERRORS: dict[type[e.GatewayError], tuple[int, Any]] = {
@@ -30,6 +31,7 @@ ERRORS: dict[type[e.GatewayError], tuple[int, Any]] = {
     e.QuotaExceeded: (429, {"error": "quota_exceeded", "message": "Monthly API quota reached"}),
     e.RateLimited: (429, {"error": "rate_limited", "message": "Rate limit exceeded, retry later"}),
     e.MissingImage: (422, FIELD_MISSING),
+    e.ImageWithoutName: (422, NAME_MISSING),
     e.BodyTooLarge: (413, "File too large"),
     e.ImageTooLarge: (413, "File too large"),
     e.UnknownPath: (404, "Not Found"),

@@ -22,6 +22,7 @@ LANDMARKS = ("eyeLeft", "eyeRight", "nose", "lipLeft", "lipRight")
 
 ERRORS: dict[type[e.GatewayError], tuple[int, str, str]] = {
     e.MissingImage: (400, "MISSING_FILE", "No file in field filename"),
+    e.ImageWithoutName: (400, "MISSING_FILE", "Field filename has no file name, so it is no file"),
     e.MalformedBody: (400, "MISSING_FILE", "No file in field filename"),
     e.KeyMissing: (401, "INVALID_KEYS", "Missing or invalid access_key or secret_key"),
     e.KeyInvalid: (401, "INVALID_KEYS", "Missing or invalid access_key or secret_key"),

@@ -39,6 +39,7 @@ ERRORS: dict[type[e.GatewayError], tuple[int, str]] = {
     e.KeyInvalid: (3, "api_key is not valid"),
     e.AccountSuspended: (3, "api_key is not valid"),
     e.MissingImage: (4, "image is missing or is not base64"),
+    e.ImageWithoutName: (4, "image is missing or is not base64"),
     e.BodyTooLarge: (6, "image is too large"),
     e.ImageTooLarge: (6, "image is too large"),
     e.NoFace: (7, "no face found"),

@@ -16,7 +16,7 @@ from gateway import errors as e
 from gateway.apis.openapi import describe
 from gateway.apis.rounding import corners, percent, whole
 from gateway.apis.services import Services, services
-from gateway.apis.vendor import Vendor, json_answer, json_object, look_up
+from gateway.apis.vendor import Vendor, file_parts, json_answer, json_object, look_up
 from gateway.apis.vendors.schemas import ScaleflexAnswer, ScaleflexError
 from gateway.callers.admission import Credentials
 from gateway.callers.keys import Key
@@ -42,6 +42,7 @@ ERRORS: dict[type[e.GatewayError], tuple[int, str, str, str]] = {
     e.KeyInvalid: (401, "KEY_INVALID", "Invalid or missing token or key", KEY_HINT),
     e.AccountSuspended: (403, "PERMISSION_DENIED", "The key lacks the permission", "The permission FILE_UPLOAD is needed"),
     e.MissingImage: (400, "FILE_MISSING", "No file and no URL in the request", HINT_FIELDS),
+    e.ImageWithoutName: (400, "FILE_MISSING", "No file and no URL in the request", "Give the multipart field file a file name"),
     e.MalformedBody: (400, "FILE_MISSING", "No file and no URL in the request", HINT_FIELDS),
     e.TooManyImages: (400, "TOO_MANY_FILES", "Too many files in one request", "Send at most 10"),
     e.DownloadFailed: (
@@ -110,8 +111,7 @@ def upload() -> Response:
     """Multipart `file`, one or several; 200."""
     key = _admit()
     with services().admission.counted(key):
-        parts = request.files.getlist("file")
-        return _answer([Source(part.read, _base_name(part.filename or "")) for part in parts], 200)
+        return _answer([Source(part.read, _base_name(part.filename or "")) for part in file_parts("file")], 200)
 
 
 @blueprint.get("/deliver/<token>/<name>.png")
@@ -249,8 +249,13 @@ def _stored_name(token: str, number: str) -> str:
 
 
 def _public_base() -> str:
-    base = services().settings.public_url or request.url_root
+    base = services().settings.public_url or (request.url_root if request.host else _reached_at())
     return services().settings.deliver_prefix + base.rstrip("/")
+
+
+def _reached_at() -> str:
+    """Where the server says that it is: for a Host header that is none."""
+    return f"{request.scheme}://{request.environ['SERVER_NAME']}:{request.environ['SERVER_PORT']}{request.root_path}"
 
 
 def _base_name(path: str) -> str:

@@ -4,35 +4,59 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from urllib.parse import urlsplit
+
+from vultus.image import is_address
 
 # What a folder is searched for; a file that is named itself may be called anything.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp", ".png", ".apng", ".bmp", ".dib", ".webp"}
+    | {".tif", ".tiff", ".gif", ".heic", ".heif", ".hif", ".avif"}
+)
+STDIN = "-"
+# What the shell's <(...) and /dev/stdin are: open already, so that opening them waits for nobody.
+OPEN_ALREADY = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")
 
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """A file, and its path below the folder in which it was found."""
+    """A file, and its path below the folder in which it was found; or an address, of which - is standard input."""
 
     path: Path
     place: PurePath
+    address: str | None = None
 
     @property
     def name(self) -> str:
         """The path in a form that can be printed, whatever bytes are in it."""
-        return os.fsencode(self.path).decode(errors="replace")
+        return self.address or os.fsencode(self.path).decode(errors="replace")
+
+    def content(self) -> Path | bytes | str:
+        """What a client takes: the path of a file, the bytes of what can be read but once, or an address. Raises OSError."""
+        if self.address == STDIN:
+            return sys.stdin.buffer.read()
+        if self.address is not None:
+            return self.address
+        if str(self.path).startswith(OPEN_ALREADY):
+            return self.path.read_bytes()
+        if not stat.S_ISREG(self.path.stat().st_mode):
+            raise OSError(f"This is no file; what a program writes can be piped into `vultus analyze {STDIN}`.")
+        return self.path
 
 
 def find(arguments: Sequence[str], without: Path | None = None) -> list[Photograph]:
-    """Files as they are, folders with all below them by name, patterns that match; each file once, nothing inside the folder `without`.
+    """Files as they are, folders with all below them by name, patterns that match, `-`, addresses. Each once; nothing inside `without`.
 
     What does not exist stays in the list: reading it tells.
     """
     excluded = without.resolve() if without else None
-    found = {photograph.path: photograph for argument in arguments for photograph in _meant(argument)}
-    return [photograph for path, photograph in found.items() if not (excluded and path.resolve().is_relative_to(excluded))]
+    found = {(photograph.path, photograph.address): photograph for argument in arguments for photograph in _meant(argument)}
+    return [photograph for photograph in found.values() if not (excluded and _inside(photograph, excluded))]
 
 
 def drawn_names(photographs: Sequence[Photograph]) -> list[PurePath]:
@@ -50,7 +74,17 @@ def drawn_names(photographs: Sequence[Photograph]) -> list[PurePath]:
     return names
 
 
+def _inside(photograph: Photograph, folder: Path) -> bool:
+    return photograph.address is None and photograph.path.resolve().is_relative_to(folder)
+
+
 def _meant(argument: str) -> Iterator[Photograph]:
+    if is_address(argument):
+        yield Photograph(Path(), PurePath(PurePath(urlsplit(argument).path).name or "address"), argument)
+        return
+    if argument == STDIN:
+        yield Photograph(Path(), PurePath("stdin"), STDIN)
+        return
     if os.path.lexists(argument) or not glob.has_magic(argument):
         matches = [argument]
     else:

@@ -5,9 +5,9 @@ Both raise `Failed` for a picture that cannot be analysed and `Stop` when no fur
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,8 @@ import click
 
 import vultus
 from gateway import errors
-from gateway.v1_schema import AnalysisOut, ImageSize, TimingsOut
+from gateway.v1_schema import AnalysisOut
+from vultus.connection import Order
 
 
 class Failed(Exception):
@@ -42,6 +43,12 @@ class Refused(Stop):
     exit_code = 2
 
 
+class Unwritten(Stop):
+    """The answers cannot be written where they should go."""
+
+    exit_code = 4
+
+
 # Failures without a code of the service.
 OWN_CODES: dict[type[vultus.VultusError], str] = {
     vultus.TimedOut: "timed_out",
@@ -50,13 +57,27 @@ OWN_CODES: dict[type[vultus.VultusError], str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """As the fields of /v1's AnalyzeOptions; None: the service's default."""
+
+    attributes: Sequence[str] | None = None
+    max_faces: int | None = None
+    min_confidence: float | None = None
+    min_face_px: int | None = None
+    order: Order | None = None
+
+
+SELECTED = ("max_faces", "min_confidence", "min_face_px", "order")
+
+
 class Service(Protocol):
     """Where pictures are analysed. May be used by many threads."""
 
     def offered(self) -> list[str]:
         """Names of the attributes that can be asked for. Raises Stop."""
 
-    def analyze(self, path: Path, attributes: Sequence[str] | None, max_faces: int | None) -> AnalysisOut:
+    def analyze(self, image: Path | bytes | str, wanted: Wanted) -> AnalysisOut:
         """Raises Failed, Stop, OSError."""
 
 
@@ -73,10 +94,17 @@ class Gateway:
         except vultus.VultusError as error:
             raise Gone(str(error)) from error
 
-    def analyze(self, path: Path, attributes: Sequence[str] | None, max_faces: int | None) -> AnalysisOut:
+    def analyze(self, image: Path | bytes | str, wanted: Wanted) -> AnalysisOut:
         """As Service."""
         try:
-            return self._client.analyze(path, attributes=attributes, max_faces=max_faces)
+            return self._client.analyze(
+                image,
+                attributes=wanted.attributes,
+                max_faces=wanted.max_faces,
+                min_confidence=wanted.min_confidence,
+                min_face_px=wanted.min_face_px,
+                order=wanted.order,
+            )
         except (vultus.KeyRefused, vultus.RequestRefused) as error:
             raise Refused(str(error)) from error
         except vultus.Unreachable as error:
@@ -111,29 +139,25 @@ class Triton:
     def offered(self) -> list[str]:
         """As Service."""
         if not self._triton.is_ready():
-            raise Gone(f"No Triton at {self._address} is ready to serve face_analysis.")
+            raise Gone(
+                f"No Triton at {self._address} is ready to serve face_analysis. Is it running there? On its machine, `vultus doctor` looks."
+            )
         return self._offered
 
-    def analyze(self, path: Path, attributes: Sequence[str] | None, max_faces: int | None) -> AnalysisOut:
+    def analyze(self, image: Path | bytes | str, wanted: Wanted) -> AnalysisOut:
         """As Service."""
-        from gateway.apis.v1 import render_face
+        from gateway.apis.v1 import render_analysis
         from gateway.pictures.decoding import decode
+        from gateway.selection import Selection
 
+        if isinstance(image, str):
+            raise Refused("Triton fetches no pictures by address; ask a gateway, or download them.")
         try:
-            picture = decode(path.read_bytes(), self._rules, self._working_side_px)
-            analysis = self._analyzer.analyze(picture, self._analyzer.by_default if attributes is None else attributes)
+            picture = decode(image if isinstance(image, bytes) else image.read_bytes(), self._rules, self._working_side_px)
+            analysis = self._analyzer.analyze(picture, self._analyzer.by_default if wanted.attributes is None else wanted.attributes)
         except errors.UpstreamUnavailable as error:
             raise Gone(str(error)) from error
         except errors.GatewayError as error:
             raise Failed(error.code, str(error)) from error
-        started = time.perf_counter()
-        faces = [render_face(face) for face in analysis.faces[:max_faces]]
-        render_ms = (time.perf_counter() - started) * 1e3
-        timings = analysis.timings
-        return AnalysisOut(
-            request_id=uuid.uuid4().hex,
-            image=ImageSize(width=analysis.width_px, height=analysis.height_px),
-            faces=faces,
-            models=analysis.model_versions,
-            timings_ms=TimingsOut(decode=round(timings.decode_ms, 2), inference=round(timings.inference_ms, 2), render=round(render_ms, 2)),
-        )
+        asked = {name: getattr(wanted, name) for name in SELECTED if getattr(wanted, name) is not None}
+        return render_analysis(analysis, Selection(**asked), uuid.uuid4().hex)

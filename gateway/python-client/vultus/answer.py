@@ -33,7 +33,7 @@ def lost(error: httpx.TransportError) -> VultusError:
     """Our error for a request that got no answer."""
     url = error.request.url.copy_with(path="/", query=None)
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return Unreachable(f"No connection to {url}.")
+        return Unreachable(f"No connection to {url}. Is the service running there? On its machine, `vultus doctor` looks.")
     if isinstance(error, httpx.TimeoutException):
         return TimedOut(f"{url} did not answer in time.")
     return ConnectionBroken(f"The connection to {url} ended before the answer.")

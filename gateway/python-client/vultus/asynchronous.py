@@ -11,6 +11,7 @@ from tenacity import AsyncRetrying
 
 from gateway.v1_schema import AnalysisOut, AttributeOut, AttributesOut, Health
 from vultus import answer, connection
+from vultus.connection import Order
 from vultus.image import Image, length_bytes, opened, pieces_in_a_thread
 
 
@@ -26,14 +27,23 @@ class AsyncClient:
         retries: int = connection.DEFAULT_RETRIES,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._http = httpx.AsyncClient(**connection.settings(url, key, timeout_s), transport=transport)
+        self._http = connection.made(httpx.AsyncClient, connection.settings(url, key, timeout_s), transport)
         self._retrying = connection.retrying(retries)
 
-    async def analyze(self, image: Image, *, attributes: Sequence[str] | None = None, max_faces: int | None = None) -> AnalysisOut:
+    async def analyze(
+        self,
+        image: Image,
+        *,
+        attributes: Sequence[str] | None = None,
+        max_faces: int | None = None,
+        min_confidence: float | None = None,
+        min_face_px: int | None = None,
+        order: Order | None = None,
+    ) -> AnalysisOut:
         """As `Client.analyze`. A file is read in a thread."""
         with opened(image) as file:
-            start, headers = file.tell(), connection.body_headers(length_bytes(file))
-            parameters = connection.query(attributes, max_faces)
+            start, headers = file.tell(), connection.body_headers(image, length_bytes(file))
+            parameters = connection.query(attributes, max_faces, min_confidence, min_face_px, order)
 
             async def attempt() -> AnalysisOut:
                 body = pieces_in_a_thread(file, start)

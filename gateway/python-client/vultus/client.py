@@ -11,6 +11,7 @@ from tenacity import Retrying
 
 from gateway.v1_schema import AnalysisOut, AttributeOut, AttributesOut, Health
 from vultus import answer, connection
+from vultus.connection import Order
 from vultus.image import Image, length_bytes, opened, pieces
 
 
@@ -31,18 +32,33 @@ class Client:
         retries: int = connection.DEFAULT_RETRIES,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._http = httpx.Client(**connection.settings(url, key, timeout_s), transport=transport)
+        self._http = connection.made(httpx.Client, connection.settings(url, key, timeout_s), transport)
         self._retrying = connection.retrying(retries)
 
-    def analyze(self, image: Image, *, attributes: Sequence[str] | None = None, max_faces: int | None = None) -> AnalysisOut:
-        """Analyse one image: a path, its bytes, or a file opened in binary mode. It is sent as it is.
+    def analyze(
+        self,
+        image: Image,
+        *,
+        attributes: Sequence[str] | None = None,
+        max_faces: int | None = None,
+        min_confidence: float | None = None,
+        min_face_px: int | None = None,
+        order: Order | None = None,
+    ) -> AnalysisOut:
+        """Analyse one image: a path, its bytes, or a file opened in binary mode, which are sent as they are.
 
-        `attributes` are names from `attributes()`, None those that the service gives by default; at most `max_faces` faces come back,
-        the most confident ones. No face is an empty list. Raises VultusError, and OSError when the file cannot be read.
+        Or a NumPy array (uint8; RGB, so turn what OpenCV read) or a Pillow image, which are sent as PNG; or an http(s) address, which the
+        service fetches if it does that.
+
+        `attributes` are names from `attributes()`, "all" for all of them, None for those that the service gives by default. Of the faces
+        come back those of at least `min_confidence` (0 to 1) and `min_face_px` (shorter side of the box), at most `max_faces`, in the
+        order "confidence" (the default) or "size", the largest first. No face is an empty list.
+
+        Raises VultusError, OSError when the file cannot be read, TypeError for what is no image.
         """
         with opened(image) as file:
-            start, headers = file.tell(), connection.body_headers(length_bytes(file))
-            parameters = connection.query(attributes, max_faces)
+            start, headers = file.tell(), connection.body_headers(image, length_bytes(file))
+            parameters = connection.query(attributes, max_faces, min_confidence, min_face_px, order)
 
             def attempt() -> AnalysisOut:
                 response = self._send("POST", "v1/analyze", content=pieces(file, start), headers=headers, params=parameters)

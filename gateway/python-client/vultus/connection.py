@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import httpx
 from tenacity import RetryCallState, stop_after_attempt, wait_random_exponential
 
 from vultus.errors import ServiceError, UnexpectedAnswer, Unreachable
+from vultus.image import Image, is_address
+
+C = TypeVar("C", httpx.Client, httpx.AsyncClient)
+
+Order: TypeAlias = Literal["confidence", "size"]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT_S = 30.0
@@ -17,35 +23,66 @@ LONGEST_WAIT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
 # Without Retry-After: a random pause that grows, so that many clients do not come back at once.
 BACKOFF = wait_random_exponential(multiplier=0.25, max=5)
-# A proxy of the environment is of no use on the way to one's own machine.
-LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+# An address without a scheme, as many type it: HOST:PORT. Without a port the scheme cannot be guessed, but for one's own machine.
+BARE = re.compile(r"(([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}|localhost|127\.0\.0\.1|\[::1\])(/\S*)?")
 
 
 def settings(url: str, key: str | None, timeout_s: float) -> dict[str, Any]:
     """Arguments of httpx's clients. Raises ValueError for an address that is none."""
-    try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL:
-        address = httpx.URL("")
-    if address.scheme not in ("http", "https") or not address.host:
-        raise ValueError(f"{url!r} is not an address such as {DEFAULT_URL}.")
+    address = _address(url)
     return {
         "base_url": address,
         "headers": {"X-API-Key": key} if key else {},
         "timeout": httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S)),
-        "mounts": dict.fromkeys(LOOPBACK),
+        **(_without_proxies(address) if address.host in LOOPBACK else {}),
     }
 
 
-def query(attributes: Sequence[str] | None, max_faces: int | None) -> dict[str, str]:
+def made(kind: Callable[..., C], settings: dict[str, Any], transport: object) -> C:
+    """One of httpx's clients. Raises ValueError for proxy variables of the environment that cannot be used."""
+    try:
+        return kind(**settings, transport=transport)
+    except (httpx.InvalidURL, ImportError, ValueError) as error:
+        raise ValueError(
+            f"The proxy variables of the environment (http_proxy, https_proxy, all_proxy, no_proxy) cannot be used: {error}"
+        ) from error
+
+
+def _address(url: str) -> httpx.URL:
+    try:
+        address = httpx.URL(f"http://{url}" if BARE.fullmatch(url) else url)
+    except httpx.InvalidURL:
+        address = httpx.URL("")
+    if address.scheme not in ("http", "https") or not address.host:
+        raise ValueError(f"{url!r} is not an address such as {DEFAULT_URL}.")
+    return address
+
+
+def _without_proxies(address: httpx.URL) -> dict[str, Any]:
+    """On the way to one's own machine a proxy of the environment is of no use, and one that cannot be used no hindrance."""
+    # Of the environment this leaves what certificates to trust.
+    return {"trust_env": False, **({"verify": httpx.create_ssl_context()} if address.scheme == "https" else {})}
+
+
+def query(
+    attributes: Sequence[str] | None,
+    max_faces: int | None,
+    min_confidence: float | None,
+    min_face_px: int | None,
+    order: Order | None,
+) -> dict[str, str]:
     """The query of /v1/analyze. What is None is left to the service's default."""
-    asked = {} if attributes is None else {"attributes": attributes if isinstance(attributes, str) else ",".join(attributes)}
-    return asked if max_faces is None else {**asked, "max_faces": str(max_faces)}
+    names = None if attributes is None else attributes if isinstance(attributes, str) else ",".join(attributes)
+    least = None if min_confidence is None else f"{min_confidence:.9f}"  # never with an exponent
+    options = {"attributes": names, "max_faces": max_faces, "min_confidence": least, "min_face_px": min_face_px, "order": order}
+    return {name: str(value) for name, value in options.items() if value is not None}
 
 
-def body_headers(length_bytes: int) -> dict[str, str]:
-    """The service looks at the bytes to find the format, so no type is claimed."""
-    return {"Content-Type": "application/octet-stream", "Content-Length": str(length_bytes)}
+def body_headers(image: Image, length_bytes: int) -> dict[str, str]:
+    """The service looks at the bytes to find the format, so no type is claimed, but for the JSON that an address is sent in."""
+    kind = "application/json" if is_address(image) else "application/octet-stream"
+    return {"Content-Type": kind, "Content-Length": str(length_bytes)}
 
 
 def retrying(retries: int) -> dict[str, Any]:

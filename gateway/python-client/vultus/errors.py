@@ -82,6 +82,8 @@ class ServiceFailed(ServiceError):
 
 BY_CODE: dict[str, type[ServiceError]] = {
     "missing_image": RequestRefused,
+    "image_without_name": RequestRefused,
+    "unsupported_encoding": RequestRefused,
     "invalid_parameter": RequestRefused,
     "malformed_body": RequestRefused,
     "too_many_images": RequestRefused,

@@ -177,7 +177,7 @@ def test_one_busy_moment_fails_one_picture(vultus: Vultus, triton: FakeTriton, m
     ("arguments", "status", "said"),
     [
         (["--attributes", "age,shoes"], 2, "Unknown: shoes. This service offers age, gender"),
-        (["--url", "localhost:8080"], 2, "is not an address"),
+        (["--url", "localhost 8080"], 2, "is not an address"),
         (["--url", "http://a", "--grpc", "b:1"], 2, "--url or --grpc"),
         (["--max-faces", "0"], 2, "--max-faces"),
         (["--concurrency", "0"], 2, "--concurrency"),
@@ -218,6 +218,7 @@ def test_a_service_that_is_not_there(vultus: Vultus) -> None:
             result = vultus("analyze", PHOTO, *way)
             assert result.exit_code == 3
             assert address in result.stderr
+            assert "vultus doctor" in result.stderr
 
 
 def test_a_service_that_goes_away(vultus: Vultus, triton: FakeTriton, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,3 +275,63 @@ def test_a_progress_bar_on_a_terminal(service: str, folder: Path) -> None:
     assert b"%|" in told
     assert b"picture/s" in told or b"s/picture" in told
     assert len(list(csv.DictReader(io.StringIO(out.decode())))) == 9
+
+
+def test_an_address_without_a_scheme(vultus: Vultus, service: str) -> None:
+    assert vultus("analyze", PHOTO, "--json", "--url", service.removeprefix("http://")).exit_code == 0
+
+
+def test_which_faces(vultus: Vultus) -> None:
+    def confidences(*arguments: object) -> list[str]:
+        return [row["confidence"] for row in rows(vultus("analyze", PHOTO, "--csv", *arguments))]
+
+    assert confidences("--min-confidence", 0.8) == ["0.9"]
+    assert confidences("--min-face-px", 200) == [""]
+    assert confidences("--order", "size", "--max-faces", 1, "--attributes", "all") == ["0.9"]
+
+
+def test_standard_input(service: str, astronaut: bytes, tmp_path: Path) -> None:
+    for arguments in (("-",), ("/dev/stdin",)):
+        command = [sys.executable, "-m", "gateway.commands.main", "analyze", *arguments, "--json", "--draw", str(tmp_path)]
+        done = subprocess.run(command, input=astronaut, capture_output=True, env={**os.environ, "VULTUS_URL": service}, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["picture"] == arguments[0]
+    assert {path.name for path in tmp_path.iterdir()} == {"stdin.png"}
+
+
+def test_a_pipe_that_nobody_writes_to(vultus: Vultus, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    result = vultus("analyze", tmp_path / "pipe.jpg", PHOTO, "--csv")
+    assert [row["error"] for row in rows(result)] == ["unreadable_file", "", ""]
+    assert "vultus analyze -" in result.stderr
+
+
+def test_an_address_is_fetched_by_the_service(vultus: Vultus) -> None:
+    result = vultus("analyze", "https://pictures.example/a.jpg", PHOTO, "--csv")
+    assert result.exit_code == 2
+    assert "Fetching images by URL is switched off here." in result.stderr
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv", "--table"])
+def test_output_in_another_encoding(service: str, tmp_path: Path, form: str) -> None:
+    photo = tmp_path / "gr\u00fc\u00dfe.jpg"
+    photo.write_bytes(PHOTO.read_bytes())
+    environment = {**os.environ, "VULTUS_URL": service, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "gateway.commands.main", "analyze", str(photo), form]
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    if form == "--json":
+        assert json.loads(done.stdout)["picture"] == str(photo)
+    else:
+        assert b"gr??e.jpg" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv", "--table"])
+def test_output_that_cannot_be_written(service: str, form: str) -> None:
+    command = [sys.executable, "-m", "gateway.commands.main", "analyze", str(PHOTO), form]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env={**os.environ, "VULTUS_URL": service}, timeout=60)
+    assert done.returncode == 4
+    assert b"Standard output cannot be written: No space left on device." in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr

@@ -35,6 +35,20 @@ def test_files_folders_and_patterns_in_order(here: Path) -> None:
     assert names("f*") == ["f/a.jpg", "f/b.PNG", "f/g/c.heic"]
 
 
+def test_every_common_suffix_of_a_photograph(here: Path) -> None:
+    touch(here, *(f"f/a{suffix}" for suffix in (".jfif", ".jpe", ".JIF", ".pjpeg", ".dib", ".hif", ".txt")))
+    assert [Path(name).suffix for name in names("f")] == [".JIF", ".dib", ".hif", ".jfif", ".jpe", ".pjpeg"]
+
+
+def test_what_is_no_file(here: Path) -> None:
+    touch(here, "-", "https:/a/b.jpg")
+    first, second, third = find(["-", "https://a/b.jpg?c=d", "./-"])
+    assert (first.name, first.address) == ("-", "-")
+    assert (second.name, second.content()) == ("https://a/b.jpg?c=d", "https://a/b.jpg?c=d")
+    assert third.content() == Path("-")
+    assert drawn_names([first, second]) == [PurePath("stdin.png"), PurePath("b.png")]
+
+
 def test_a_file_is_taken_once(here: Path) -> None:
     touch(here, "f/a.jpg", "f/b.jpg")
     assert names("f/b.jpg", "f", "f/*") == ["f/b.jpg", "f/a.jpg"]

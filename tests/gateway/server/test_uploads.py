@@ -30,7 +30,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     where = str(folder / "socket")
     command = [sys.executable, "-m", "gunicorn", "--config", "python:gateway.server.gunicorn_config", "--bind", f"unix:{where}"]
     environment = {**os.environ, "VULTUS_TEST_FOLDER": str(folder), "PROMETHEUS_MULTIPROC_DIR": str(folder)}
-    process = subprocess.Popen([*command, "tests.gateway.server.application:application()"], cwd=ROOT, env=environment)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([*command, "tests.gateway.server.application:application()"], cwd=ROOT, env=environment, stderr=log)
     deadline = time.monotonic() + PATIENCE_S
     while not _answers(where):
         assert process.poll() is None
@@ -98,6 +99,37 @@ def test_slow_clients_do_not_stop_others(address: str, astronaut: bytes) -> None
     assert len(json.loads(body)["faces"]) == 2
     for connection in slow:
         connection.close()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GET / HTTP/9.9", 400),
+        (b"G\xe4T / HTTP/1.1", 400),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1", 414),
+        (b"GET / HTTP/1.1\r\nA b: c", 400),
+    ],
+)
+def test_what_the_server_refuses_is_a_problem_too(address: str, request_line: bytes, status: int) -> None:
+    answered, body = exchange(address, request_line + b"\r\nHost: a\r\nConnection: close\r\n\r\n", end=True)
+    problem = json.loads(body)
+    assert (answered, problem["status"]) == (status, status)
+    assert set(problem) == {"type", "title", "status", "code", "request_id"}
+    assert problem["type"] == f"urn:vultus:problem:{problem['code']}"
+
+
+def test_headers_do_not_change_routing(address: str) -> None:
+    for header in (b"SCRIPT_NAME: /healthz", b"Script-Name: /x", b"PATH_INFO: /metrics", b"Host: evil.example/metrics?"):
+        host = b"" if header.startswith(b"Host") else b"Host: a\r\n"
+        status, body = exchange(address, b"GET /healthz HTTP/1.1\r\n" + host + header + b"\r\nConnection: close\r\n\r\n")
+        assert (status, json.loads(body)) == (200, {"status": "ok"})
+
+
+def test_every_line_of_the_log_is_json(address: str) -> None:
+    exchange(address, b"GET / HTTP/9.9\r\n\r\n", end=True)
+    lines = [json.loads(line) for line in (Path(address).parent / "log").read_text().splitlines()]
+    assert "gunicorn.error" in {line["name"] for line in lines}
+    assert all(line.keys() >= {"time", "level", "name", "message"} for line in lines)
 
 
 def test_malformed_http_is_refused(address: str) -> None:
