@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--precision", type=float, default=0.85, help="wanted of the answers of every stride (default %(default)s)")
+    parser.add_argument("--precision", type=float, nargs="+", default=[0.85], help="wanted of the answers of every stride")
     parser.add_argument("--pictures", type=int, default=500)
     options = parser.parse_args()
     held_out = [picture for picture in load(sources_from(options)) if is_held_out(picture)]
@@ -39,16 +39,18 @@ def main() -> None:
     rest = [picture for picture in held_out if picture.origin != "street"]
     chosen = street + [rest[i] for i in np.random.default_rng(1).permutation(len(rest))[: max(0, options.pictures - len(street))]]
     levels, logits, right, faces = _answers(options.checkpoint, chosen)
-    found = 0
-    for level, stride in enumerate(STRIDES):
-        mine = levels == level
-        order = np.argsort(-logits[mine])
-        precision = np.cumsum(right[mine][order]) / np.arange(1, mine.sum() + 1)
-        good = np.nonzero(precision >= options.precision)[0]
-        place = int(good[-1]) if len(good) else 0
-        found += int(right[mine][order][: place + 1].sum())
-        print(f"stride {stride}: bias {-float(logits[mine][order][place]):+.2f}, {place + 1} answers, precision {precision[place]:.3f}")  # noqa: T201
-    print(f"{len(chosen)} pictures, {faces} faces, recall {found / faces:.3f}")  # noqa: T201
+    for wanted in options.precision:
+        found = 0
+        for level, stride in enumerate(STRIDES):
+            mine = levels == level
+            order = np.argsort(-logits[mine])
+            precision = np.cumsum(right[mine][order]) / np.arange(1, mine.sum() + 1)
+            good = np.nonzero(precision >= wanted)[0]
+            place = int(good[-1]) if len(good) else 0
+            found += int(right[mine][order][: place + 1].sum())
+            bias = -float(logits[mine][order][place])
+            print(f"stride {stride}: bias {bias:+.2f}, {place + 1} answers, precision {precision[place]:.3f}")  # noqa: T201
+        print(f"{len(chosen)} pictures, {faces} faces, recall {found / faces:.3f}")  # noqa: T201
 
 
 @torch.no_grad()
