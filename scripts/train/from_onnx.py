@@ -14,14 +14,18 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from scripts.train.averaged import FIRST, part
+
 
 @torch.no_grad()
 def restore(net: nn.Module, path: Path, example: Tensor) -> None:
-    """Load the weights of `path` into `net`, in place. `example` is a batch of usual inputs.
+    """Load the weights of `path` (of the first network in it) into `net`, in place. `example` is a batch of usual inputs.
 
     Layers are matched in their order of execution. Raises AssertionError when the file is of another network.
     """
-    graph = onnx.load(path).graph
+    model = onnx.load(path)
+    averaged = any(tensor.name.startswith(FIRST) for tensor in model.graph.initializer)
+    graph = (part(model, FIRST) if averaged else model).graph
     tensors = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
     weights = [node.input for node in graph.node if node.op_type in ("Conv", "Gemm") and node.input[1] in tensors]
     layers = iter([[tensors[name] for name in names[1:]] for names in weights])
