@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     model_repository: Path = Field(REPOSITORY, description="Where model.toml and config.pbtxt of every model lie.")
     max_body_bytes: int = Field(28 * 2**20, gt=0, description="Largest request body that is read, bytes (base64 of the largest image).")
     max_image_bytes: int = Field(20 * 2**20, gt=0, description="Largest image file, bytes.")
-    max_image_pixels: int = Field(50_000_000, gt=0, description="Largest image that is decoded, pixels, from its header.")
+    max_image_pixels: int = Field(
+        65_000_000, gt=0, description="Largest image that is decoded, pixels, from its header (64 MP phones fit)."
+    )
     max_image_side_px: int = Field(16_384, gt=0, description="Longest image side that is decoded, pixels, from its header.")
     min_image_side_px: int = Field(16, gt=0, description="Shortest image side that can show a face, pixels.")
     working_side_px: int = Field(

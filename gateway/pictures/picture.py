@@ -1,8 +1,9 @@
-"""What the decoder gives and the models see."""
+"""What the decoder gives and the models see, and what it is made of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,3 +17,18 @@ class Picture:
     width_px: int
     height_px: int
     decode_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """Samples out of a file, perhaps reduced, in the file's colours and as they are stored.
+
+    `mode` is L [H,W], RGB [H,W,3] or CMYK [H,W,4]; `info` what Pillow read beside them; `turned` an EXIF orientation, 1 to 8;
+    `size` width and height before any reduction.
+    """
+
+    pixels: NDArray[np.uint8]
+    mode: str
+    info: dict[Any, Any]
+    turned: int
+    size: tuple[int, int]

@@ -2,6 +2,7 @@
 
 Without --service: coverage-guided (atheris; for Pythons that it has no wheel for, see its site), the targets take turns until the time is
 used up. Starts from tests/corpus, learns in the output folder, exits 1 on a finding, whose input lies in that folder.
+With it: odd forms of a photograph (variants.py) must give the plain one's face or a refusal; then mutated pictures and requests.
 --seeds writes the corpus' generated inputs anew.
 """
 

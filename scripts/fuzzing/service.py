@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from scripts.fuzzing import seeds
+from scripts.fuzzing import likeness, seeds
 from scripts.fuzzing.mutations import damaged, malformed
 from scripts.fuzzing.targets import ALLOWED, KINDS, LEAKS, PATHS, Finding, check
 
@@ -37,7 +37,7 @@ class Result:
 
 def run(base: str, requests: int, seed: int) -> int:
     """Send them, print what came back, return 1 when anything was found or the service does not work any more."""
-    found: list[str] = []
+    found = likeness.run(base)
     counts: Counter[str] = Counter()
     with ThreadPoolExecutor(CLIENTS) as pool:
         results = pool.map(lambda number: _one(base, random.Random(f"{seed} {number}")), range(requests))  # noqa: S311

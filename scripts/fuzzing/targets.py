@@ -19,12 +19,13 @@ from werkzeug.datastructures import Headers
 from gateway.app import create_app
 from gateway.errors import RequestError
 from gateway.pictures import decoding
+from gateway.pictures.formats import EVERY_FORMAT
 from gateway.settings import Settings
 from tests.conftest import FakeTriton
 
 Target = Callable[[bytes], None]
 
-RULES = decoding.Rules(decoding.EVERY_FORMAT, max_bytes=2**20, max_pixels=2**20, min_side_px=1, max_side_px=4096)
+RULES = decoding.Rules(EVERY_FORMAT, max_bytes=2**20, max_pixels=2**20, min_side_px=1, max_side_px=4096)
 BOUNDARY = "vultus"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 PATHS = (

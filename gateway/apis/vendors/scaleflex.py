@@ -26,6 +26,7 @@ from gateway.pictures.drawing import annotate
 from gateway.pictures.picture import Picture
 
 FORMATS = frozenset({"jpeg", "png", "bmp", "webp"})
+MAX_PIXELS = 50_000_000
 VERSION = "2.9.3"
 WANTED = ("age", "gender", "emotion", "race")
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -191,7 +192,8 @@ def _entry(source: Source, token: str, base: str, landmarks: bool, parts: Servic
     try:
         data = source.read()
         # The drawn picture has the size of the original.
-        picture = parts.decoders.decode(data, rules_of(parts.settings, FORMATS), NO_REDUCTION_PX)
+        rules = replace(rules_of(parts.settings, FORMATS), max_pixels=min(MAX_PIXELS, parts.settings.max_image_pixels))
+        picture = parts.decoders.decode(data, rules, NO_REDUCTION_PX)
         seen = replace(picture, pixels=reduced(picture.pixels, parts.settings.working_side_px))
         analysis = parts.analyzer.analyze(seen, WANTED, all_needed=True)
         parts.pictures.put(_stored_name(token, number), _draw(picture, analysis))

@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 
 from gateway.pictures import decoding
 from gateway.pictures.decoding import Rules
+from gateway.pictures.formats import FORMATS
 from gateway.pictures.picture import Picture
 
 MAGIC = b"HOSTILE "
@@ -32,9 +33,9 @@ class HostileImage(ImageFile.ImageFile):
 
 def decode(data: bytes, rules: Rules, working_side_px: int) -> Picture:
     """The product's decode, with one more format."""
-    if "HOSTILE" not in decoding.FORMATS:
+    if "HOSTILE" not in FORMATS:
         Image.register_open("HOSTILE", HostileImage, lambda prefix: prefix.startswith(MAGIC))
-        decoding.FORMATS["HOSTILE"] = "png"
+        FORMATS["HOSTILE"] = "png"
     return decoding.decode(data, rules, working_side_px)
 
 
