@@ -101,7 +101,7 @@ def docs() -> Response:
 @blueprint.get("/docs/start.js")
 def start() -> Response:
     """Starts the page; a file of its own so that no inline script is needed."""
-    return Response('SwaggerUIBundle({url: "../openapi.json", dom_id: "#ui"});', mimetype="text/javascript")
+    return _guarded(Response('SwaggerUIBundle({url: "../openapi.json", dom_id: "#ui"});', mimetype="text/javascript"))
 
 
 @blueprint.get("/docs/<path:name>")

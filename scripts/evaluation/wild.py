@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -347,7 +348,7 @@ def _changes() -> dict[str, Callable[[Image], Image]]:
         "shift 4 px": shifted,
         "scale 0.9": lambda image: scaled(image, 0.9),
         "scale 1.25": lambda image: scaled(image, 1.25),
-        **{f"gamma {value}": (lambda image, value=value: _gamma(image, value)) for value in (0.5, 0.6, 1.6, 2.0)},
+        **{f"gamma {value}": partial(_gamma, gamma=value) for value in (0.5, 0.6, 1.6, 2.0)},
         "warm": lambda image: (image * np.array([0.8, 1.0, 1.15])).clip(0, 255).astype(np.uint8),
         "grey": lambda image: np.repeat(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None], 3, 2).astype(np.uint8),
         "JPEG 30": jpeg,

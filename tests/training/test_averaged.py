@@ -7,6 +7,7 @@ import onnx
 import onnx.parser
 import onnxruntime as ort
 import pytest
+from numpy.typing import NDArray
 
 from scripts.train.averaged import FIRST, SECOND, averaged, part
 
@@ -22,10 +23,10 @@ def network(factor: float, offset: float, output: str = "AGE") -> onnx.ModelProt
         }}""")
 
 
-def answers(model: onnx.ModelProto) -> list[np.ndarray]:
+def answers(model: onnx.ModelProto) -> list[NDArray[np.float32]]:
     crops = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    found: list[np.ndarray] = session.run(None, {"FACE_CROPS": crops})
+    found: list[NDArray[np.float32]] = session.run(None, {"FACE_CROPS": crops})
     return found
 
 

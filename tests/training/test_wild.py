@@ -68,7 +68,7 @@ def test_ages_are_judged_by_band(age: float, exact: float, near: float, tmp_path
 
 
 def test_changes_change_the_picture_and_not_its_kind() -> None:
-    image = cv2.resize(np.random.default_rng(1).integers(0, 256, (9, 9, 3)).astype(np.uint8), (120, 120))
+    image = cv2.resize(np.random.default_rng(1).integers(0, 256, (9, 9, 3)).astype(np.uint8), (120, 120)).astype(np.uint8)
     for name, change in wild._changes().items():
         other = change(image)
         assert other.dtype == np.uint8, name
