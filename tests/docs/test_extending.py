@@ -60,7 +60,7 @@ def write(folder: Path, all_steps: Steps) -> None:
 
 
 @pytest.mark.integration
-def test_adding_a_model(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adding_a_model(copy: Path) -> None:
     all_steps = steps("adding-a-model.md")
     write(copy, all_steps)
     commands = {title: content for kind, title, content in all_steps if kind == "sh"}
@@ -71,8 +71,7 @@ def test_adding_a_model(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             state_the_sum(copy / "model_repository" / "face_brightness")
         run(copy, *arguments)
     assert "lit" in (copy / "model_repository" / "face_brightness" / "CARD.md").read_text()
-    monkeypatch.setattr(serving, "ROOT", copy)
-    running = serving.start(*FREE_PORTS)
+    running = serving.start(*FREE_PORTS, folder=copy)
     try:
         running.wait_for("curl -F", timeout_s=120)
         base = re.findall(r"gateway +(\S+)", "".join(running.lines))[0]
