@@ -23,7 +23,7 @@ USES = (
 )
 
 WILD = (
-    "Pictures from elsewhere, which nothing was trained, tuned or chosen on; an undetected face counts as an error "
+    "Pictures from elsewhere, which nothing was trained on; an undetected face counts as an error "
     "(`python -m scripts.evaluate --wild`, see docs/pages/wild.md)."
 )
 

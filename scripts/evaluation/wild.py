@@ -1,4 +1,4 @@
-"""The wild gate: what is served, on strangers' pictures that nothing was trained, tuned or chosen on. Run by scripts/evaluate.py --wild.
+"""The wild gate: what is served, on strangers' pictures that nothing was trained on. Run by scripts/evaluate.py --wild.
 
 An undetected face counts as an error everywhere. Beside the figures stand the errors themselves: sheets of the worst go to --output.
 """
