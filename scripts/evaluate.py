@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", help=f"default: all of {', '.join(SUITES)}")
     parser.add_argument("--all", action="store_true", help="all models, which is also what naming none does")
     parser.add_argument("--record", action="store_true", help="write results.json into the model repository")
-    parser.add_argument("--exact", action="store_true", help="measure the files of 32 bits where 8 bits are served on processors")
+    parser.add_argument("--exact", action="store_true", help="measure the fp32 files where int8 is served on CPUs")
     parser.add_argument(
         "--wild", action="store_true", help="on strangers' pictures instead; with --record into wild.json beside each model"
     )

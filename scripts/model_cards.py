@@ -47,7 +47,7 @@ def card(folder: Path) -> str:
     licence = facts["licence"]
     lines += ["## Licence", f"{licence['summary']}. {licence['commercial_use']}", f"sha256 of the weights: `{facts['file']['sha256']}`"]
     if "int8_sha256" in facts["file"]:
-        lines += [f"sha256 of the file of 8 bits, which is served on processors and measured below: `{facts['file']['int8_sha256']}`"]
+        lines += [f"sha256 of the int8 file, which is served on CPUs and measured below: `{facts['file']['int8_sha256']}`"]
     lines += ["## Limits", *(f"- {item}" for item in facts["limits"]["known"]), "## Uses", *(f"- {use}" for use in USES)]
     lines.append("## Measured on pictures that the model never saw")
     for tensor, figures in results.items():
