@@ -16,7 +16,7 @@ from scripts.train.command import common_arguments, sources_from, training_argum
 from scripts.train.crop_batches import Crops, Jitter, plain
 from scripts.train.efficientnet_lite import FEATURES, EfficientNetLite0, from_imagenet
 from scripts.train.export import export
-from scripts.train.face_crops import AGE, MALE, CropSet, load
+from scripts.train.face_crops import CropSet, load
 from scripts.train.fairface import BAND_EDGES, BANDS, RACES, SEVEN, UTK_RACES, served_race
 
 VIEW = View(size=96)
@@ -104,23 +104,19 @@ def fairface_targets(data: CropSet) -> NDArray[np.float32]:
 
 
 def utk_targets(data: CropSet) -> NDArray[np.float32]:
-    """True labels; the gender of small children is softened by the teacher, which sees what can be seen."""
+    """True labels; the gender of the smallest children counts half."""
     rows = _blank(data)
-    age, male = data.column("age").astype(np.float32), (data.column("gender") == "M").astype(np.float32)
+    age = data.column("age").astype(np.float32)
     rows[:, AGE_YEARS], rows[:, AGE_SIGMA], rows[:, YEARS_WEIGHT] = age.clip(0, AGES - 1), 1.0 + 0.05 * age, 1
-    soft = np.where(np.isnan(data.teachers[:, MALE]), male, data.teachers[:, MALE])
-    rows[:, IS_MALE], rows[:, GENDER_WEIGHT] = 0.75 * male + 0.25 * soft, np.where(age < 4, 0.5, 1.0)
+    rows[:, IS_MALE], rows[:, GENDER_WEIGHT] = data.column("gender") == "M", np.where(age < 4, 0.5, 1.0)
     rows[:, RACE_FIRST:] = [[race in UTK_RACES[label] for race in SEVEN] for label in data.column("race")]
     rows[:, RACE_WEIGHT] = np.where(data.column("race") == "Other", 0.5, 1)
     return rows
 
 
 def lfw_targets(data: CropSet) -> NDArray[np.float32]:
-    """Gender from the name, age from the teacher at low weight."""
+    """Gender from the name; nothing else."""
     rows = _blank(data)
-    teacher_age = data.teachers[:, AGE]
-    rows[:, AGE_YEARS] = np.nan_to_num(teacher_age, nan=40).clip(0, AGES - 1)
-    rows[:, AGE_SIGMA], rows[:, YEARS_WEIGHT] = 6.0, np.where(np.isnan(teacher_age), 0, 0.2)
     gender = data.column("gender")
     rows[:, IS_MALE], rows[:, GENDER_WEIGHT] = gender == "M", np.isin(gender, ["M", "F"])
     return rows

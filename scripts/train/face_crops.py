@@ -1,7 +1,7 @@
 """Aligned face crops with labels: what the attribute recipes learn from.
 
 The crop is that of `face_align` (scripts/graphs/geometry.py). Points come from the detector's teacher, which our detector
-imitates. Teacher answers are stored beside the true labels, made with the teacher's own crop.
+imitates.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ SETS = {
     "ytf": "alexandrenpl/P1_Facial_Keypoints",
     "mebeauty": "fbplab/MEBeauty-database",  # beauty and nothing else: its terms
 }
-ASKED: set[str] = set()  # sets whose age and expression the teachers label
 # Where a FER2013 picture (48 px, cut to the face) lies in our crop when no detector finds its points: the median over
 # the pictures in which the teacher does.
 FER_LEFT_PX, FER_TOP_PX, FER_SIDE_PX = 24.0, 24.0, 112.0
@@ -42,14 +41,13 @@ FER_LEFT_PX, FER_TOP_PX, FER_SIDE_PX = 24.0, 24.0, 112.0
 
 @dataclass(frozen=True, slots=True)
 class CropSet:
-    """One set: crops uint8 BGR [N,160,160,3], found [N], teacher answers, manifest rows.
+    """One set: crops uint8 BGR [N,160,160,3], found [N], manifest rows.
 
     The crops are in memory: random reads from a mapped file wait for the disk.
     """
 
     crops: Image
     found: NDArray[np.bool_]
-    teachers: Floats
     rows: list[dict[str, str]]
 
     def column(self, name: str) -> NDArray[np.str_]:
@@ -57,7 +55,7 @@ class CropSet:
         return np.array([row[name] for row in self.rows])
 
 
-# Columns of CropSet.teachers.
+# Columns of what Teachers answers.
 AGE, MALE, EMOTIONS, HUMAN_EMOTIONS, WIDTH = 0, 1, slice(2, 9), slice(9, 16), 16
 
 
@@ -71,7 +69,7 @@ def load(sources: Sources, name: str, one_in: int = 1) -> CropSet:
         _cut(sources, name, rows, crops_file, facts_file)
     facts = np.load(facts_file)
     crops = np.load(crops_file) if one_in == 1 else np.ascontiguousarray(np.load(crops_file, mmap_mode="r")[::one_in])
-    return CropSet(crops, facts["found"][::one_in], facts["teachers"][::one_in], rows[::one_in])
+    return CropSet(crops, facts["found"][::one_in], rows[::one_in])
 
 
 def manifest_rows(sources: Sources, name: str) -> list[dict[str, str]]:
@@ -153,41 +151,35 @@ def square_crop(image: Image, box: Floats, size: int) -> Image:
 def _cut(sources: Sources, name: str, rows: list[dict[str, str]], crops_file: Path, facts_file: Path) -> None:
     shape = (len(rows), CROP_SIDE_PX, CROP_SIDE_PX, 3)
     crops = np.lib.format.open_memmap(crops_file, "w+", np.uint8, shape)
-    found, answers = np.zeros(len(rows), bool), np.full((len(rows), WIDTH), np.nan, np.float32)
+    found = np.zeros(len(rows), bool)
     context = multiprocessing.get_context("spawn")
     with context.Pool(initializer=_start, initargs=(sources.teachers,)) as pool:
-        work = (
-            (name, data, name in ASKED and row["split"] != "eval")
-            for row, data in zip(rows, sources.blobs(SETS[name], [r["blob"] for r in rows]), strict=True)
-        )
-        results: Iterator[tuple[Image, bool, Floats]] = pool.imap(_cut_one, work, chunksize=16)
-        for index, (crop, seen, answer) in enumerate(tqdm(results, total=len(rows), desc=name, unit="face", mininterval=10)):
-            crops[index], found[index], answers[index] = crop, seen, answer
+        work = ((name, data) for data in sources.blobs(SETS[name], [row["blob"] for row in rows]))
+        results: Iterator[tuple[Image, bool]] = pool.imap(_cut_one, work, chunksize=16)
+        for index, (crop, seen) in enumerate(tqdm(results, total=len(rows), desc=name, unit="face", mininterval=10)):
+            crops[index], found[index] = crop, seen
     crops.flush()
-    np.savez(facts_file, found=found, teachers=answers)
+    np.savez(facts_file, found=found)
 
 
-_teachers: Teachers
+_detector: YuNet
 
 
 def _start(folder: Path) -> None:
-    global _teachers
-    _teachers = Teachers(folder)
+    global _detector
+    _detector = YuNet(folder / "yunet_n.onnx")
 
 
-def _cut_one(work: tuple[str, bytes, bool]) -> tuple[Image, bool, Floats]:
-    name, data, ask_teachers = work
-    unknown = np.full(WIDTH, np.nan, np.float32)
+def _cut_one(work: tuple[str, bytes]) -> tuple[Image, bool]:
+    name, data = work
     image = decode(data)
     if image is None:
-        return np.zeros((CROP_SIDE_PX, CROP_SIDE_PX, 3), np.uint8), False, unknown
+        return np.zeros((CROP_SIDE_PX, CROP_SIDE_PX, 3), np.uint8), False
     image = with_margin(name, image)
-    faces = _teachers.detector(image, 320, 0.3 if name == "fairface" else 0.5)  # each of its pictures was cut around a face
+    faces = _detector(image, 320, 0.3 if name == "fairface" else 0.5)  # each of its pictures was cut around a face
     if not len(faces):
-        return _whole(name, image), False, unknown
-    face = nearest_to_centre(faces, image)
-    crop = align(image, faces.points[face])
-    return crop, True, _teachers(image, faces.boxes[face]) if ask_teachers else unknown
+        return _whole(name, image), False
+    return align(image, faces.points[nearest_to_centre(faces, image)]), True
 
 
 def with_margin(name: str, image: Image) -> Image:
