@@ -51,6 +51,12 @@ class Settings(BaseSettings):
         gt=0,
         description="Pictures are reduced to 1/2, 1/4 or 1/8 while their longer side stays at least this, pixels; JPEGs are decoded so.",
     )
+    tiled_side_px: int = Field(3_200, gt=0, description="The same for pictures in which /v1 is asked for small faces (`min_face_px`).")
+    max_tiles: int = Field(
+        16,
+        ge=0,
+        description="Most tiles of one picture in which /v1 looks for small faces (`min_face_px`); each costs as much as a picture.",
+    )
     decode_processes: int = Field(
         2, ge=0, description="Decoders of images per gateway process; 0: decode in the gateway itself, without limits of time and memory."
     )

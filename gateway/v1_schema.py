@@ -202,7 +202,11 @@ class AnalyzeOptions(Strict):
         0, ge=0, le=1, description="Only faces of at least this confidence. The detector reports from 0.5."
     )
     min_face_px: Annotated[int, Plain] = Field(
-        0, ge=0, le=16_384, description="Only faces whose box is at least so wide and high, in pixels of the upright image."
+        0,
+        ge=0,
+        le=16_384,
+        description="Only faces whose box is at least so wide and high, in pixels of the upright image. "
+        "Faces that are so small are looked for in tiles of a large picture, each of which costs as much as a picture.",
     )
     order: Literal["confidence", "size"] = Field("confidence", description="Which faces come first: the most confident or the largest.")
 

@@ -17,9 +17,10 @@ from gateway.callers.admission import Credentials
 from gateway.deadline import TIMEOUT_HEADER
 from gateway.errors import InvalidParameter, named
 from gateway.faces import Analysis, Distribution, Face
-from gateway.inference.analyzer import READERS
+from gateway.inference.analyzer import READERS, SmallFaces
 from gateway.pictures.decoding import rules_of
 from gateway.selection import MOST_FACES, Selection
+from gateway.settings import Settings
 
 blueprint = Blueprint("v1", __name__, url_prefix="/v1")
 
@@ -47,8 +48,10 @@ def analyze() -> Response:
     with services().admission.counted(key):
         wanted = _parse()
         settings = services().settings
-        picture = services().decoders.decode(wanted.data, rules_of(settings), settings.working_side_px)
-        analysis = services().analyzer.analyze(picture, wanted.attributes)
+        small = _small_faces(wanted.selection, settings)
+        side_px = settings.tiled_side_px if small else settings.working_side_px
+        picture = services().decoders.decode(wanted.data, rules_of(settings), side_px)
+        analysis = services().analyzer.analyze(picture, wanted.attributes, small=small)
         return _json(render_analysis(analysis, wanted.selection, g.request_id))
 
 
@@ -80,6 +83,11 @@ def _parse() -> AnalyzeRequest:
     options = read_options(query, beside)
     chosen = Selection(options.max_faces, options.min_confidence, options.min_face_px, options.order)
     return AnalyzeRequest(data, _wanted(options.attributes), chosen)
+
+
+def _small_faces(selection: Selection, settings: Settings) -> SmallFaces | None:
+    """A caller who names the smallest face wants those that the whole picture would not show, too."""
+    return SmallFaces(selection.min_face_px, settings.max_tiles) if selection.min_face_px and settings.max_tiles else None
 
 
 def _wanted(asked: str | list[str] | None) -> tuple[str, ...]:

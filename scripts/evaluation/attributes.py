@@ -78,7 +78,7 @@ def pictures(
 def demographics(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
     """UTKFace eval (age, gender, race) and LFW eval (gender)."""
     stream, total = pictures(sources, "utkface", "mattans/AgeProgression", 0.4)
-    utk = analyse(pipeline, stream, ("AGE", "GENDER", "RACE"), total, "UTKFace eval")
+    utk = analyse(pipeline, stream, ("AGE", "AGE_RANGE", "GENDER", "RACE"), total, "UTKFace eval")
     stream, lfw_total = pictures(sources, "lfw", "SnorreW/FacialAttributes_Snorre", 0)
     lfw = analyse(pipeline, stream, ("GENDER",), lfw_total, "LFW eval")
     age = _age(utk)
@@ -111,7 +111,11 @@ def _age(utk: Answers) -> dict[str, Any]:
     slices |= {f"{low}-{high}": (truth >= low) & (truth <= high) for low, high in BANDS}
     slices |= {race: utk.column("race") == race for race in RACES} | {sex: utk.column("gender") == sex for sex in ("F", "M")}
     signed = {f"bias_{low}-{high}": mean_of(utk.tensors["AGE"][:, 0] - truth, (truth >= low) & (truth <= high)) for low, high in BANDS}
-    return {name: mean_of(error, rows) for name, rows in slices.items()} | signed
+    low, high = utk.tensors["AGE_RANGE"].T
+    inside = ((truth >= low - 0.5) & (truth <= high + 0.5)).astype(float)
+    ranges = {"in_range": mean_of(inside), "range_years": mean_of(high - low)}
+    ranges |= {f"in_range_{low_age}-{high_age}": mean_of(inside, (truth >= low_age) & (truth <= high_age)) for low_age, high_age in BANDS}
+    return {name: mean_of(error, rows) for name, rows in slices.items()} | signed | ranges
 
 
 def _gender(utk: Answers, lfw: Answers) -> dict[str, Any]:

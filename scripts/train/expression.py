@@ -6,19 +6,18 @@ import argparse
 import csv
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from scripts.train.attribute_net import Trunk, View, look
 from scripts.train.attribute_training import recipe_from, started_from, train
 from scripts.train.command import common_arguments, sources_from, training_arguments
 from scripts.train.crop_batches import Crops, Jitter, plain
 from scripts.train.export import export
-from scripts.train.face_crops import CropSet, load
+from scripts.train.face_crops import EMOTIONS, CropSet, load
 from scripts.train.repositories import Sources
+from scripts.train.taught import taught
 
 # Grey, because half of the labelled pictures are; the middle of the crop, because they are cut to the face.
 VIEW = View(left=22, top=26, side=116, size=48, grey=True)
@@ -27,11 +26,11 @@ HAPPY = LABELS.index("happy")
 # FERPlus (Barsoum et al., 2016): ten people voted on each picture of FER2013. Their columns in the order of LABELS; contempt is left out.
 FERPLUS, FERPLUS_COLUMNS = "microsoft/FERPlus", ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 VOTES_SHARE = 0.5  # of a label; the rest is FER2013's own
-# Where the teacher's crop (the detector's box) lies in ours, px.
-TEACHER_LEFT_PX, TEACHER_SPAN_PX = 24, 112
 # Columns of a target row: seven probabilities and their weight; a smile or none, and its weight.
 WEIGHT, SMILE, SMILE_WEIGHT, COLUMNS = 7, 8, 9, 10
 SHARES = {"fer2013": 0.55, "celeba10k": 0.17, "fairface": 0.20, "lfw": 0.08}
+
+Floats = NDArray[np.float32]
 
 
 class Expression(nn.Module):
@@ -104,30 +103,12 @@ def celeba_targets(data: CropSet) -> NDArray[np.float32]:
     return rows
 
 
-def taught_targets(sources: Sources, name: str, data: CropSet) -> NDArray[np.float32]:
-    """Pictures without labels: the teacher's word where it is sure."""
-    said = _teacher_says(sources, name, data)
-    rows = np.zeros((len(data.rows), COLUMNS), np.float32)
-    rows[:, :7], rows[:, WEIGHT] = said, 0.5 * (said.max(1) > 0.8)
+def taught_targets(said: Floats) -> NDArray[np.float32]:
+    """Pictures without labels: the teacher's word [N,7] where it is sure."""
+    rows = np.zeros((len(said), COLUMNS), np.float32)
+    rows[:, :7] = np.nan_to_num(said)
+    rows[:, WEIGHT] = 0.5 * (rows[:, :7].max(1) > 0.8)
     return rows
-
-
-def _teacher_says(sources: Sources, name: str, data: CropSet) -> NDArray[np.float32]:
-    """face-api's seven probabilities for each crop and its mirror image; asked once."""
-    file = sources.cache / "crops" / f"{name}.expression.npy"
-    if not file.exists():
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        net = ort.InferenceSession(str(sources.teachers / "faceapi_expression.onnx"), options, providers=["CPUExecutionProvider"])
-        answers = np.zeros((len(data.rows), 7), np.float32)
-        inner = slice(TEACHER_LEFT_PX, TEACHER_LEFT_PX + TEACHER_SPAN_PX)
-        rows = np.nonzero((data.column("split") == "train") & data.found)[0][:: 2 if len(data.rows) > 20_000 else 1]
-        for row in tqdm(rows, desc=f"expressions of {name}", unit="face", mininterval=15):
-            square = data.crops[row][inner, inner]
-            both = np.stack([square, square[:, ::-1]])[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
-            answers[row] = net.run(None, {"input": both})[0].mean(0)[[3, 5, 4, 1, 2, 6, 0]]
-        np.save(file, answers)
-    return np.asarray(np.load(file))
 
 
 def balanced(targets: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -149,7 +130,7 @@ def main() -> None:
     sets = {name: load(sources, name) for name in SHARES}
     fer = sets["fer2013"]
     targets = {"fer2013": fer_targets(sources, fer), "celeba10k": celeba_targets(sets["celeba10k"])}
-    targets |= {name: taught_targets(sources, name, sets[name]) for name in ("fairface", "lfw")}
+    targets |= {name: taught_targets(taught(sources, name)[:, EMOTIONS]) for name in ("fairface", "lfw")}
     index, weights, rows = [], [], []
     for which, (name, data) in enumerate(sets.items()):
         usable = (
