@@ -179,7 +179,7 @@ def main() -> None:
     options = parser.parse_args()
     sources = sources_from(options)
     masks = mask_crops.load(sources)
-    sets = {name: face_crops.load(sources, name, one_in) for name, one_in in ONE_IN.items()}
+    sets = {name: face_crops.load(sources, name, slice(None, None, one_in)) for name, one_in in ONE_IN.items()}
     celeba = sets["celeba10k"]
     worn = {name: teacher_says(sources, name, data) for name, data in sets.items()}
     aside_masks, aside_celeba = held_out(masks.pictures, 10, 1), held_out(celeba.column("identity"), 10, 1)

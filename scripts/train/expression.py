@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from scripts.train.command import common_arguments, sources_from, training_argum
 from scripts.train.crop_batches import Crops, Jitter, plain
 from scripts.train.export import export
 from scripts.train.face_crops import EMOTIONS, CropSet, load
+from scripts.train.ferplus import votes
 from scripts.train.repositories import Sources
 from scripts.train.taught import taught
 
@@ -23,8 +23,6 @@ from scripts.train.taught import taught
 VIEW = View(left=22, top=26, side=116, size=48, grey=True)
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 HAPPY = LABELS.index("happy")
-# FERPlus (Barsoum et al., 2016): ten people voted on each picture of FER2013. Their columns in the order of LABELS; contempt is left out.
-FERPLUS, FERPLUS_COLUMNS = "microsoft/FERPlus", ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 VOTES_SHARE = 0.5  # of a label; the rest is FER2013's own
 # Columns of a target row: seven probabilities and their weight; a smile or none, and its weight.
 WEIGHT, SMILE, SMILE_WEIGHT, COLUMNS = 7, 8, 9, 10
@@ -76,24 +74,9 @@ def fer_targets(sources: Sources, data: CropSet) -> NDArray[np.float32]:
     rows[:, :7] = 0.1 / 7
     rows[np.arange(len(labels)), labels] += 0.9
     rows[:, WEIGHT] = 1
-    for row, votes in _votes(sources, data).items():
-        rows[row, :7] = (1 - VOTES_SHARE) * rows[row, :7] + VOTES_SHARE * votes / votes.sum()
+    for row, given in votes(sources, data.rows).items():
+        rows[row, :7] = (1 - VOTES_SHARE) * rows[row, :7] + VOTES_SHARE * given / given.sum()
     return rows
-
-
-def _votes(sources: Sources, data: CropSet) -> dict[int, NDArray[np.float32]]:
-    """Votes [7] by row of FER2013, where at least five people named one of our expressions."""
-    blob = sources.tree(FERPLUS, "fer2013new.csv")["fer2013new.csv"]
-    lines = next(iter(sources.blobs(FERPLUS, [blob]))).decode().splitlines()
-    table = {row["Image name"]: row for row in csv.DictReader(lines) if row["Usage"] == "Training"}
-    place = {row["path"]: index for index, row in enumerate(data.rows)}
-    votes = {}
-    for row in sources.manifest("fer2013_to_ferplus"):
-        if row["ferplus_image"] in table and row["fer2013_path"] in place:
-            given = np.array([float(table[row["ferplus_image"]][name]) for name in FERPLUS_COLUMNS], np.float32)
-            if given.sum() >= 5:
-                votes[place[row["fer2013_path"]]] = given
-    return votes
 
 
 def celeba_targets(data: CropSet) -> NDArray[np.float32]:
@@ -127,10 +110,13 @@ def main() -> None:
     parser.add_argument("--strength", type=float, default=0.9, help="of the augmentation (default %(default)s)")
     options = parser.parse_args()
     sources = sources_from(options)
-    sets = {name: load(sources, name) for name in SHARES}
+    sets = {name: load(sources, name) for name in ("fer2013", "celeba10k")}
     fer = sets["fer2013"]
     targets = {"fer2013": fer_targets(sources, fer), "celeba10k": celeba_targets(sets["celeba10k"])}
-    targets |= {name: taught_targets(taught(sources, name)[:, EMOTIONS]) for name in ("fairface", "lfw")}
+    for name in ("fairface", "lfw"):
+        said = taught_targets(taught(sources, name)[:, EMOTIONS])
+        sure = np.nonzero(said[:, WEIGHT])[0]
+        sets[name], targets[name] = load(sources, name, sure), said[sure]
     index, weights, rows = [], [], []
     for which, (name, data) in enumerate(sets.items()):
         usable = (
