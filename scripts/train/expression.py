@@ -18,11 +18,12 @@ from scripts.train.command import common_arguments, sources_from, training_argum
 from scripts.train.crop_batches import Crops, Jitter, plain
 from scripts.train.export import export
 from scripts.train.face_crops import CropSet, load
+from scripts.train.labels import labels
 from scripts.train.repositories import Sources
 
 # Grey, because half of the labelled pictures are; the middle of the crop, because they are cut to the face.
 VIEW = View(left=22, top=26, side=116, size=48, grey=True)
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+LABELS = labels("face_expression", "EMOTION")
 HAPPY = LABELS.index("happy")
 # FERPlus (Barsoum et al., 2016): ten people voted on each picture of FER2013. Their columns in the order of LABELS; contempt is left out.
 FERPLUS, FERPLUS_COLUMNS = "microsoft/FERPlus", ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
