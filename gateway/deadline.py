@@ -23,7 +23,7 @@ from gateway.errors import CallerGone, UpstreamTimeout
 T = TypeVar("T")
 
 TIMEOUT_HEADER = "X-Timeout-Seconds"  # how long a caller waits for the answer
-LOOK_S = 0.05  # how often a waiting call looks whether its caller hung up
+LOOK_S = 0.05  # how often a waiting call checks whether its client disconnected
 # Half-closed counts as gone, as with most proxies: a caller that has sent FIN and one that has died look the same.
 HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
@@ -53,14 +53,14 @@ class Call:
         return bool(poll.poll(0))
 
     def check(self) -> None:
-        """Before something costly begins. Raises UpstreamTimeout after the deadline, CallerGone when the caller hung up."""
+        """Before something costly begins. Raises UpstreamTimeout after the deadline, CallerGone when the client disconnected."""
         if self.left_s <= 0:
             metrics.REJECTED.labels("deadline").inc()
             raise UpstreamTimeout
         self._check_caller()
 
     def wait(self, answer: Future[T], cancel: Callable[[], object] | None = None) -> T:
-        """The answer, or what it raises. Raises TimeoutError at the deadline, CallerGone when the caller hung up meanwhile.
+        """The answer, or what it raises. Raises TimeoutError at the deadline, CallerGone when the client disconnected meanwhile.
 
         With `cancel` both are noticed at once and the work is cancelled. Without it hanging up is noticed when the answer is there: what
         goes on costs what it costs, and counts as under way.

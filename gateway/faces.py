@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# A face whose liveness is at least this is taken for a living one.
+LIVE_FROM = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Distribution:

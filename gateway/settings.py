@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 
@@ -14,19 +17,27 @@ REPOSITORY = CLONE / "model_repository"
 # Not the current folder: every command of a deployment finds the same keys, wherever it is started. Installed without a clone: the user's.
 DATA = CLONE / "vultus-data" if (CLONE / "pyproject.toml").exists() else Path(os.path.expanduser("~/.local/share/vultus"))
 KEYS, OLD_KEYS = "sqlite:///keys.sqlite", CLONE / "vultus-keys.sqlite"  # the latter where they were before there was DATA: they stay needed
+PREFIX = "VULTUS_"
+# Variables with the prefix that are no settings: of the client, then of scripts/ and the tests.
+CLIENT = ("URL", "KEY")
+SCRIPTS = ("DEVICE", "ORT_THREADS", "VENV", "KEEP_CWD", "TRITON_LAYOUT", "CONCEALED", "CHAOS_CLOCK", "FUZZ_EXAMPLES", "TEST_FOLDER")
+# Variables that Kubernetes sets for a Service named vultus.
+SERVICE_LINK = re.compile(r"VULTUS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
 
 
 class Settings(BaseSettings):
-    """Read from `VULTUS_<NAME>` environment variables unless given."""
+    """Read from `VULTUS_<NAME>` environment variables unless given. A variable of that prefix that is no setting is refused."""
 
-    model_config = SettingsConfigDict(env_prefix="VULTUS_", frozen=True, extra="forbid", validate_default=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=True)
 
     triton: str = Field("127.0.0.1:8001", description="gRPC target of Triton: HOST:PORT, or dns:///NAME:PORT for several.")
     triton_secret: SecretStr = Field(
         SecretStr(""), description="Sent to Triton in the header triton-grpc-protocol-vultus, which opens protocols that it restricts."
     )
     deadline_s: float = Field(
-        9.0, gt=0, description="Longest time from a request's arrival to its answer, seconds; callers may ask for less."
+        9.0,
+        gt=0,
+        description="Longest time from a request's last byte to its answer, seconds; X-Timeout-Seconds asks for less.",
     )
     upload_s: float = Field(30.0, gt=0, description="Longest time that a request's body may take to arrive, seconds.")
     max_in_flight: int = Field(16, gt=0, description="Requests that one process decodes and analyses at once.")
@@ -36,7 +47,7 @@ class Settings(BaseSettings):
     shared_memory: bool = Field(True, description="Hand pixels to a Triton on this machine's loopback in shared memory, where that works.")
     cancel_at_triton: bool = Field(
         False,
-        description="Cancel the calls of callers that hung up: only at a Triton that is newer than the embedded one, which may crash.",
+        description="Cancel the calls of clients that disconnected: only at a Triton newer than the embedded one, which may crash.",
     )
     model_repository: Path = Field(REPOSITORY, description="Where model.toml and config.pbtxt of every model lie.")
     max_body_bytes: int = Field(28 * 2**20, gt=0, description="Largest request body that is read, bytes (base64 of the largest image).")
@@ -60,7 +71,7 @@ class Settings(BaseSettings):
     decode_processes: int = Field(
         2, ge=0, description="Decoders of images per gateway process; 0: decode in the gateway itself, without limits of time and memory."
     )
-    decode_cpu_s: float = Field(5.0, gt=0, description="Longest processor time for decoding an image, seconds.")
+    decode_cpu_s: float = Field(5.0, gt=0, description="Most CPU time for decoding an image, seconds.")
     decode_memory_bytes: int = Field(1536 * 2**20, gt=0, description="Most memory for decoding an image, bytes.")
     data: Path = Field(DATA, description="Folder of this deployment's keys and drawn pictures; relative places below are in it.")
     keys_url: str = Field(KEYS, description="Database of keys and their usage, an SQLAlchemy URL.")
@@ -83,7 +94,17 @@ class Settings(BaseSettings):
     )
     deliver_prefix: str = Field("", description="Put before the address of a drawn picture, for a CDN.")
     trace_endpoint: str = Field("", description="OTLP/HTTP address that traces go to, http://HOST:4318/v1/traces; empty: nowhere.")
-    log_level: str = Field("INFO", description="Level of the structured log on standard error.")
+    log_level: str = Field("INFO", description="Level of the log on standard error: one JSON line per request.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_misspelt_variable(cls, given: Any) -> Any:
+        known = [f"{PREFIX}{name.upper()}" for name in (*cls.model_fields, *CLIENT, *SCRIPTS)]
+        for name in map(str.upper, os.environ):
+            if name.startswith(PREFIX) and name not in known and not SERVICE_LINK.fullmatch(name):
+                near = difflib.get_close_matches(name, known, 1)
+                raise ValueError(f"{name} is no setting{f'; is {near[0]} meant?' if near else '.'}")
+        return given
 
     @field_validator("data")
     @classmethod

@@ -175,6 +175,7 @@ class AttributeOut(Strict):
     """One attribute that this deployment offers."""
 
     name: str
+    kind: str = Field("", description="shape of its answer: number, two_way, classes, liveness, percentages, angles, points or circles")
     model: str
     version: str
     labels: list[str] = Field(description="empty for a number")
@@ -192,14 +193,18 @@ class AttributesOut(Strict):
 
 
 class AnalyzeOptions(Strict):
-    """What may be asked for with an image: in the query, as fields of a form, or beside the image in JSON."""
+    """Options of an analysis: in the query, as fields of a form, or beside the image in JSON."""
 
     attributes: str | list[str] | None = Field(
-        None, description="Comma-separated names from /v1/attributes, or all; default: those whose by_default is true."
+        None,
+        description="Comma-separated names from /v1/attributes, or all; default: those whose by_default is true.",
+        examples=["age,emotion"],
     )
-    max_faces: Annotated[int, Plain] = Field(128, ge=1, le=128, description="At most so many faces: the first ones in the order asked for.")
+    max_faces: Annotated[int, Plain] = Field(
+        128, ge=1, le=128, description="Largest number of faces: the first ones in the order asked for.", examples=[1]
+    )
     min_confidence: Annotated[float, Plain] = Field(
-        0, ge=0, le=1, description="Only faces of at least this confidence. The detector reports from 0.5."
+        0, ge=0, le=1, description="Only faces of at least this confidence. The detector reports from 0.5.", examples=[0.8]
     )
     min_face_px: Annotated[int, Plain] = Field(
         0,
@@ -207,12 +212,13 @@ class AnalyzeOptions(Strict):
         le=16_384,
         description="Only faces whose box is at least so wide and high, in pixels of the upright image. "
         "Faces that are so small are looked for in tiles of a large picture, each of which costs as much as a picture.",
+        examples=[40],
     )
     order: Literal["confidence", "size"] = Field("confidence", description="Which faces come first: the most confident or the largest.")
 
 
 class ImageJson(AnalyzeOptions):
-    """An image in JSON, as image or as url, and what is asked for."""
+    """An image in JSON, as `image` or `url`, with options."""
 
     image: str | None = Field(None, description="base64, or a data URL", min_length=1)
     url: str | None = Field(None, description="where to fetch it, if this deployment does that", min_length=1)

@@ -23,7 +23,7 @@ def healthz() -> Response:
 
 
 @blueprint.get("/readyz")
-@describe(summary="Triton is ready and serves the models that are documented here", answer=Health)
+@describe(summary="Triton is ready and serves the models that are documented here", answer=Health, failures={503: Health})
 def readyz() -> tuple[Response, int]:
     """Handle GET /readyz: 200, or 503 and what is missing."""
     reason = unready_because(services())
@@ -40,7 +40,7 @@ def exposition() -> Response:
 
 
 def unready_because(parts: Services) -> str | None:
-    """What keeps this gateway from answering, None when nothing does."""
+    """Why this gateway cannot answer; None: it can."""
     if draining.begun():
         return "This gateway is about to stop."
     if not parts.triton.is_ready():

@@ -1,6 +1,6 @@
-"""What a caller of /v1/analyze sends: an image in one of three kinds of body, and options in the query, in a form or in JSON.
+"""Parse a request of /v1/analyze: an image in one of three kinds of body, and options in the query, a form or JSON.
 
-Nothing that is sent is left out in silence: what is not known, or given twice, is an error that names it.
+Nothing is ignored silently: an unknown or repeated parameter is an error that names it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Options = Mapping[str, Any]
 
 
 def query_options() -> Options:
-    """Those of the query. Raises InvalidParameter."""
+    """Options in the query. Raises InvalidParameter."""
     names = [name for name, _ in request.args.items(multi=True)]
     unknown = next((name for name in names if name not in OPTIONS), None)
     if unknown is not None:

@@ -1,4 +1,4 @@
-"""Who may call: key, account, rate, quota, in this order. Used by every API, knows none."""
+"""Authorisation: key, account, rate, quota, in this order. Every API uses it; it knows none of them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from gateway.errors import KeyMissing, RateLimited, UpstreamUnavailable
 log = logging.getLogger("vultus.admission")
 
 CLOCK_SLACK_S = 1.0
-# A Redis that is gone must not hold the places of those who call.
+# A lost Redis must not block the callers' places.
 REDIS_TIMEOUTS: dict[str, Any] = {"socket_timeout": 2, "socket_connect_timeout": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a caller presented. `identifier` only where an API has a second, public part."""
+    """The parts of a presented key. `identifier` only for APIs whose keys have a second, public part."""
 
     secret: str | None
     identifier: str | None = None
@@ -50,23 +50,25 @@ class Admission:
         """Whether anybody may call."""
         return not (self._store.any() if self._require is None else self._require)
 
-    def check(self, api: str, credentials: Credentials) -> Key | None:
-        """The caller's key after the rate check; None when keys are not required.
-
-        Raises KeyMissing, KeyInvalid, AccountSuspended, RateLimited, UpstreamUnavailable.
-        """
+    def know(self, api: str, credentials: Credentials) -> Key | None:
+        """The caller's key, None when keys are not required. Raises KeyMissing, KeyInvalid, AccountSuspended, UpstreamUnavailable."""
         if self.open:
             return None
         if not credentials.secret or (credentials.paired and not credentials.identifier):
             raise KeyMissing
-        key = self._store.find(api, credentials.secret, credentials.identifier if credentials.paired else None)
-        if key.rate_per_s is not None:
+        return self._store.find(api, credentials.secret, credentials.identifier if credentials.paired else None)
+
+    def check(self, api: str, credentials: Credentials) -> Key | None:
+        """As `know`, and count the call against the key's rate. Raises RateLimited too."""
+        key = self.know(api, credentials)
+        if key and key.rate_per_s is not None:
             self._check_rate(key, key.rate_per_s)
         return key
 
     @contextmanager
-    def counted(self, key: Key | None) -> Iterator[None]:
-        """Count the call against the quota unless it fails. Raises QuotaExceeded."""
+    def admitted(self, api: str, credentials: Credentials) -> Iterator[None]:
+        """Check the key, then count the call against its quota unless it fails. Raises as `check`, and QuotaExceeded."""
+        key = self.check(api, credentials)
         if key is None:
             yield
             return

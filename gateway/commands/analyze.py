@@ -50,9 +50,9 @@ class Task:
     "--draw", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="Write the pictures with their faces marked."
 )
 @click.option("--attributes", help="Comma-separated names from /v1/attributes, or all. [default: what the service gives]")
-@click.option("--max-faces", type=click.IntRange(1, 128), help="At most so many faces a picture: the first in --order.")
+@click.option("--max-faces", type=click.IntRange(1, 128), help="Largest number of faces per picture: the first in --order.")
 @click.option("--min-confidence", type=click.FloatRange(0, 1), help="Only faces of at least this confidence.")
-@click.option("--min-face-px", type=click.IntRange(0, 16_384), help="Only faces at least so wide and high, pixels.")
+@click.option("--min-face-px", type=click.IntRange(0, 16_384), help="Only faces at least this wide and high, pixels.")
 @click.option(
     "--order", type=click.Choice(["confidence", "size"]), help="The most confident or the largest faces first. [default: confidence]"
 )
@@ -101,7 +101,7 @@ def analyze(
 
 
 def _write_any_text(form: str) -> None:
-    """Whatever encoding the terminal has. JSON is UTF-8 always."""
+    """Never fail on a character that the terminal cannot show. JSON is always UTF-8."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8" if form == "json" else None, errors="replace")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
+from pydantic import ValidationError
 
 
 class Subcommands(click.Group):
-    """Those of this folder. Each is imported when it is called: what one needs (a database), another need not wait for."""
+    """Commands of this folder, imported on demand: not every command needs a database."""
 
     names = ("analyze", "serve", "keys", "models", "doctor")
 
@@ -21,6 +23,13 @@ class Subcommands(click.Group):
         """The command that its module calls by its own name."""
         command: click.Command | None = getattr(import_module(f"gateway.commands.{name}"), name) if name in self.names else None
         return command
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command. Settings that are refused end it with 2."""
+        try:
+            return super().invoke(context)
+        except ValidationError as problem:
+            raise click.UsageError(str(problem)) from None
 
 
 @click.group(cls=Subcommands)

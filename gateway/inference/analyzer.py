@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway import deadline, metrics
+from gateway.attributes import BY_NAME
 from gateway.errors import ModelContractError, UpstreamUnavailable
-from gateway.faces import Analysis, Box, Distribution, Face, Point, Pose, Timings
+from gateway.faces import Analysis, Box, Face, Point, Timings
 from gateway.inference.joining import joined, moved, uncut
-from gateway.models import Catalogue, Output
+from gateway.models import GEOMETRY, Catalogue, Output
 from gateway.pictures.picture import Picture
 from gateway.pictures.tiles import tiles
 
-GEOMETRY = ("NUM_FACES", "BOXES", "SCORES", "KEYPOINTS")
 Row = NDArray[Any]
 
 
@@ -32,7 +32,7 @@ class SmallFaces:
 
 
 class Inference(Protocol):
-    """What the analyzer needs of Triton."""
+    """The part of the Triton client that the analyzer uses."""
 
     def infer(self, image: NDArray[np.uint8], outputs: tuple[str, ...]) -> Mapping[str, NDArray[Any]]:
         """Tensors by name for one RGB picture."""
@@ -113,7 +113,7 @@ def _check(tensor: NDArray[Any], output: Output, count: int) -> None:
 
 def _read_face(tensors: Mapping[str, NDArray[Any]], outputs: list[Output], row: int, scale: Row) -> Face:
     x1, y1, x2, y2 = (tensors["BOXES"][row].reshape(2, 2) * scale).reshape(-1).tolist()
-    attributes = {output.attribute: READERS[output.attribute](tensors[output.tensor][row], output, scale) for output in outputs}
+    attributes = {o.attribute: BY_NAME[o.attribute].kind.read(tensors[o.tensor][row], o.labels, scale) for o in outputs}
     return Face(
         box=Box(x1, y1, x2, y2),
         confidence=float(tensors["SCORES"][row]),
@@ -122,47 +122,5 @@ def _read_face(tensors: Mapping[str, NDArray[Any]], outputs: list[Output], row: 
     )
 
 
-def _number(row: Row, output: Output, scale: Row) -> float:
-    return float(row.reshape(-1)[0])
-
-
-def _distribution(row: Row, output: Output, scale: Row) -> Distribution:
-    return Distribution(output.labels, tuple(row.tolist()))
-
-
-def _numbers(row: Row, output: Output, scale: Row) -> tuple[float, ...]:
-    return tuple(row.tolist())
-
-
-def _pose(row: Row, output: Output, scale: Row) -> Pose:
-    return Pose(*row.tolist())
-
-
 def _points(row: Row, scale: Row) -> tuple[Point, ...]:
     return tuple((x, y) for x, y in (row * scale).tolist())
-
-
-def _landmarks(row: Row, output: Output, scale: Row) -> tuple[Point, ...]:
-    return _points(row, scale)
-
-
-def _pupils(row: Row, output: Output, scale: Row) -> tuple[tuple[float, float, float], ...]:
-    return tuple((x, y, radius) for x, y, radius in (row * np.append(scale, scale.mean())).tolist())
-
-
-# How an attribute's tensor row becomes a field of Face. The order is that of /v1.
-READERS: dict[str, Callable[[Row, Output, Row], Any]] = {
-    "age": _number,
-    "gender": _distribution,
-    "emotion": _distribution,
-    "race": _distribution,
-    "liveness": _number,
-    "glasses": _distribution,
-    "mask": _distribution,
-    "hat": _distribution,
-    "beauty": _number,
-    "quality": _numbers,
-    "pose": _pose,
-    "landmarks": _landmarks,
-    "pupils": _pupils,
-}

@@ -1,4 +1,4 @@
-"""Reading the bodies of requests, none of which may take for ever: nothing in gunicorn's threads limits that."""
+"""Read request bodies under a time limit, which gunicorn's threads do not have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flask import request
 
 from gateway.errors import UploadTooSlow
 
-LOOK_S = 0.25  # how often the watching thread looks; a timer a request would cost more than reading most bodies
+LOOK_S = 0.25  # how often the watching thread checks; a timer per request would cost more than reading most bodies
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +30,7 @@ class _Upload:
 
 
 class Uploads:
-    """Bodies that are arriving in this process, and one thread that ends those that take longer than `longest_s`."""
+    """Uploads in progress, and one thread that cuts those that take longer than `longest_s`."""
 
     def __init__(self, longest_s: float) -> None:
         self._longest_s = longest_s

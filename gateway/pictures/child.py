@@ -1,4 +1,4 @@
-"""What runs in a decoder's process: one image after the other. The server that forks decoders holds only what this module imports."""
+"""The decoder process: decodes one image after another. The fork server imports only what this module imports."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ except ImportError:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an API accepts. Sides are pixels as stored, bounds inclusive."""
+    """Limits of an API. Sides are pixels as stored, bounds inclusive."""
 
     formats: frozenset[str]
     max_bytes: int
@@ -57,7 +57,7 @@ def rules_of(settings: Settings, formats: frozenset[str] = EVERY_FORMAT) -> Rule
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What the header says, and how to go on; `read` takes the working side."""
+    """An opened image: its header, and `read`, which takes the working side."""
 
     format: str
     size: tuple[int, int]
@@ -109,7 +109,7 @@ def _reduction(size: tuple[int, int], working_side_px: int) -> int:
 
 
 def check_bytes(data: bytes, rules: Rules) -> None:
-    """What can be said without looking inside. Raises EmptyImage, BodyTooLarge."""
+    """Checks that need only the size. Raises EmptyImage, BodyTooLarge."""
     if not data:
         raise EmptyImage
     if len(data) > rules.max_bytes:

@@ -15,17 +15,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gateway.faces import Box
 
-# Told apart also by people who see few colours (Okabe and Ito, 2008).
+# Distinguishable with colour blindness (Okabe and Ito, 2008).
 COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
-# Each holds a picture, and more than there are processors are not faster; there are two gateway processes, unless told otherwise.
+# Each holds a picture in memory, and more than one per CPU is not faster. Two gateway processes run by default.
 AT_ONCE = threading.BoundedSemaphore(max(1, (os.cpu_count() or 1) // 2))
 
 
 def annotate(pixels: NDArray[np.uint8], boxes: Sequence[Box], labels: Sequence[Sequence[str]]) -> bytes:
     """PNG of the picture (RGB uint8 [H,W,3]) with a rounded box a face and its lines of text beside it.
 
-    Pillow holds four bytes a pixel and copies all of them, so it gets only the parts that are drawn on: twelve megapixels with one face
-    take 46 MB on top of the picture itself, not 82.
+    Pillow needs four bytes per pixel and copies them, so it gets only the parts that are drawn on: twelve megapixels with one face
+    take 46 MB besides the picture, not 82.
     """
     with AT_ONCE:
         image = pixels.copy()
@@ -40,7 +40,7 @@ def annotate(pixels: NDArray[np.uint8], boxes: Sequence[Box], labels: Sequence[S
 
 @contextmanager
 def _part(image: NDArray[np.uint8], x1: float, y1: float, x2: float, y2: float) -> Iterator[tuple[ImageDraw.ImageDraw, int, int]]:
-    """What draws on that part of the picture, and where in the picture it begins: its left and upper side."""
+    """A drawing context for a part of the picture, and the part's left and top in pixels."""
     height, width = image.shape[:2]
     left, top = (min(max(0, math.floor(low)), size - 1) for low, size in ((x1, width), (y1, height)))
     right, bottom = (max(low + 1, min(math.ceil(high) + 1, size)) for low, high, size in ((left, x2, width), (top, y2, height)))

@@ -1,4 +1,4 @@
-"""What the decoder gives and the models see, and what it is made of."""
+"""A decoded picture, as the models see it."""
 
 from __future__ import annotations
 

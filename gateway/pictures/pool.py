@@ -1,6 +1,6 @@
 """Decoding in processes of its own, so that what breaks in a codec costs one request and nothing else.
 
-Each gateway process has a few decoders. A decoder holds one image at a time, has an upper limit of processor time (counted by the kernel,
+Each gateway process has a few decoders. A decoder holds one image at a time, has an upper limit of CPU time (counted by the kernel,
 so a busy machine fails nobody) and of memory, and is replaced when it dies. Compressed bytes and pixels pass through anonymous memory
 files: nothing is pickled, no byte is sent twice, nothing stays behind when either side is killed. Those for pixels are used again, because
 fresh pages cost several times what writing into them does. A pool of a package (pebble) was as fast for small pictures, slower for large
@@ -174,7 +174,7 @@ class _Decoder:
         return answer
 
     def _buried(self) -> GatewayError:
-        """What it means that this decoder is dead."""
+        """The error that a dead decoder stands for."""
         with _STARTING:  # a start looks after all children, and of two that do only one hears the exit code
             self._process.join(1)
             code = self._process.exitcode or 0

@@ -17,7 +17,6 @@ FUNCTIONS = (
     tables.limits,
     tables.measured,
     tables.metric_names,
-    tables.settings,
     tables.steadiness,
     tables.summary,
     tables.wild_headlines,

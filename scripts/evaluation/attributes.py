@@ -14,11 +14,12 @@ from tqdm import tqdm
 from scripts.evaluation.stability import stability
 from scripts.evaluation.statistics import calibration_error, interval, mean_of, text
 from scripts.pipeline import DirectPipeline
+from scripts.train.labels import labels
 from scripts.train.repositories import Sources, decode
 
 Rows = list[dict[str, str]]
 RACES = ("Asian", "Indian", "Black", "White", "Other")
-EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+EMOTIONS = labels("face_expression", "EMOTION")
 BANDS = ((0, 9), (10, 19), (20, 39), (40, 59), (60, 200))
 
 

@@ -16,12 +16,13 @@ from scripts.train.crop_batches import Crops, Jitter, plain
 from scripts.train.export import export
 from scripts.train.face_crops import EMOTIONS, CropSet, load
 from scripts.train.ferplus import votes
+from scripts.train.labels import labels
 from scripts.train.repositories import Sources
 from scripts.train.taught import taught
 
 # Grey, because half of the labelled pictures are; the middle of the crop, because they are cut to the face.
 VIEW = View(left=22, top=26, side=116, size=48, grey=True)
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+LABELS = labels("face_expression", "EMOTION")
 HAPPY = LABELS.index("happy")
 VOTES_SHARE = 0.5  # of a label; the rest is FER2013's own
 # Columns of a target row: seven probabilities and their weight; a smile or none, and its weight.

@@ -38,7 +38,7 @@ class Gone(Stop):
 
 
 class Refused(Stop):
-    """What was asked is refused, or cannot be asked: it would be so for every picture."""
+    """The request is refused, and would be for every picture."""
 
     exit_code = 2
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import groupby
+
+from gateway.attributes import ATTRIBUTES, Attribute
 from gateway.v1_schema import FaceOut
+
+
+def _at(row: Attribute) -> tuple[int, int]:
+    return row.drawn_at or (0, 0)
+
+
+LINES = [list(rows) for _, rows in groupby(sorted((row for row in ATTRIBUTES if row.drawn_at), key=_at), lambda row: _at(row)[0])]
 
 
 def words(face: FaceOut) -> list[str]:
     """Short lines about a face, from what is known of it."""
-    gender = face.gender.value if face.gender else ""
-    emotion = face.emotion.dominant if face.emotion else ""
-    doubt = "not a living face" if face.liveness and not face.liveness.is_real else ""
-    lines = (_listed(gender, "" if face.age is None else f"{face.age:.0f}"), _listed(emotion, worn(face)), doubt)
+    lines = (listed(row.kind.drawn(answer) for row in rows if (answer := getattr(face, row.name)) is not None) for rows in LINES)
     return [line for line in lines if line] or [f"{face.confidence:.2f}"]
 
 
-def worn(face: FaceOut) -> str:
-    """What the face wears, in words; empty for nothing."""
-    glasses = f"{face.glasses.value} glasses" if face.glasses and face.glasses.value != "none" else ""
-    mask = {"worn": "mask", "worn wrongly": "mask worn wrongly"}.get(face.mask.value, "") if face.mask else ""
-    return _listed(glasses, mask, "hat" if face.hat and face.hat.value == "hat" else "")
-
-
-def _listed(*words: str) -> str:
+def listed(words: Iterable[str]) -> str:
+    """The words that are not empty, separated by commas."""
     return ", ".join(word for word in words if word)
