@@ -14,7 +14,7 @@ from gateway.apis.openapi import describe
 from gateway.apis.request_body import ALL, attribute_names, image_and_options, query_options, read_options
 from gateway.apis.services import services
 from gateway.callers.admission import Credentials
-from gateway.deadline import TIMEOUT_HEADER
+from gateway.deadline import TIMEOUT_HEADER, at_work
 from gateway.errors import InvalidParameter, named
 from gateway.faces import Analysis, Distribution, Face
 from gateway.inference.analyzer import READERS
@@ -45,10 +45,11 @@ def analyze() -> Response:
     """POST /v1/analyze."""
     key = services().admission.check(API, Credentials(request.headers.get("X-API-Key")))
     with services().admission.counted(key):
-        wanted = _parse()
+        wanted = _parse(key.id if key else None)
         settings = services().settings
-        picture = services().decoders.decode(wanted.data, rules_of(settings), settings.working_side_px)
-        analysis = services().analyzer.analyze(picture, wanted.attributes)
+        with at_work():
+            picture = services().decoders.decode(wanted.data, rules_of(settings), settings.working_side_px)
+            analysis = services().analyzer.analyze(picture, wanted.attributes)
         return _json(render_analysis(analysis, wanted.selection, g.request_id))
 
 
@@ -74,9 +75,9 @@ def attributes() -> Response:
     return _json(out.AttributesOut(attributes=rows))
 
 
-def _parse() -> AnalyzeRequest:
+def _parse(caller: int | None) -> AnalyzeRequest:
     query = query_options()
-    data, beside = image_and_options()
+    data, beside = image_and_options(caller)
     options = read_options(query, beside)
     chosen = Selection(options.max_faces, options.min_confidence, options.min_face_px, options.order)
     return AnalyzeRequest(data, _wanted(options.attributes), chosen)

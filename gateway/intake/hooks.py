@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from gateway import metrics
 from gateway.deadline import CURRENT, TIMEOUT_HEADER, Call
 from gateway.errors import GatewayError, InvalidParameter, Overloaded
-from gateway.intake.gate import Gate
+from gateway.intake.gate import Gate, Place
 from gateway.intake.latency_estimate import Pace
 from gateway.intake.uploads import Uploads
 from gateway.settings import Settings
@@ -45,7 +45,8 @@ def install(app: Flask, settings: Settings, pace: Pace) -> None:
         call = Call(time.monotonic() + allowed_s, request.environ.get("gunicorn.socket"))
         token: Token[Call | None] = CURRENT.set(call)
         places.callback(CURRENT.reset, token)
-        places.enter_context(gate.working(call.left_s))
+        call.place = Place(gate, call.ends_s)
+        places.callback(call.place.give_back)
 
     @app.teardown_request
     def leave(_: BaseException | None) -> None:
