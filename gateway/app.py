@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
         settings.triton, settings.deadline_s, settings.shared_memory, settings.cancel_at_triton, settings.triton_secret
     )
     catalogue = read_catalogue(settings.model_repository)
-    admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url)
+    admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url, settings.failed_s)
     pace = Pace()
     analyzer = Analyzer(client, catalogue, pace.measured)
     decoders = Decoders(settings)

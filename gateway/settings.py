@@ -78,11 +78,16 @@ class Settings(BaseSettings):
     require_keys: bool | None = Field(None, description="Whether callers need a key; unset: as soon as one key exists.")
     insecure_open: bool = Field(False, description="Whether others than this machine are served although nobody needs a key.")
     rate_storage_url: str = Field("memory://", description="Where call rates are counted: memory:// (per process) or a Redis URL.")
+    failed_s: float = Field(
+        60.0, gt=0, description="Time that calls of one key that fail by the caller's fault may take in a minute, seconds; then 429."
+    )
     cors_origins: str = Field(
         "", description="Origins (https://HOST, with commas between them; or *) whose web pages may call /v1; empty: none."
     )
     fetch_urls: bool = Field(False, description="Whether images may be given by URL.")
     fetch_timeout_s: float = Field(5.0, gt=0, description="Longest time a download may take, seconds.")
+    fetches_per_key: int = Field(4, gt=0, description="Calls of one key in one process that may fetch images at once; then 429.")
+    max_fetches: int = Field(12, gt=0, description="Calls of all keys in one process that may fetch images at once; then 503.")
     fetch_ports: tuple[int, ...] = Field((80, 443), description="Ports that are fetched from.")
     fetch_networks: tuple[str, ...] = Field((), description="Networks (CIDR) that may be fetched from although they are not public.")
     pictures_url: str = Field("pictures", description="Drawn pictures that are served later: a folder, or s3://BUCKET/PREFIX.")

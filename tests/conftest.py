@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,12 @@ class FakeTriton:
         return self.ready
 
     def served_config(self, model: str) -> Any:
-        return read_config(REPOSITORY / model)
+        return _config(model)
+
+
+@cache
+def _config(model: str) -> Any:
+    return read_config(REPOSITORY / model)
 
 
 def made_up(tensor: str, rows: int) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from gateway import forms
 from gateway.apis.services import services
+from gateway.deadline import wait_for_others
 from gateway.errors import InvalidParameter, MalformedBody, MissingImage, TooManyImages, UnsupportedEncoding, UnsupportedImage, named
 from gateway.v1_schema import AnalyzeOptions
 
@@ -44,8 +45,8 @@ def query_options() -> Options:
     return request.args.to_dict()
 
 
-def image_and_options() -> tuple[bytes, Options]:
-    """The image, from whichever of the three kinds of body this is, and the options beside it."""
+def image_and_options(caller: int | None) -> tuple[bytes, Options]:
+    """The image, from whichever of the three kinds of body this is, and the options beside it. `caller`: the key's number."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedEncoding(f"Send the body without Content-Encoding, not with {named(encoding, 'one')}.")
@@ -53,7 +54,7 @@ def image_and_options() -> tuple[bytes, Options]:
     if kind == forms.MULTIPART:
         return _from_form()
     if kind == "application/json":
-        return _from_json()
+        return _from_json(caller)
     if kind.startswith("image/") or kind in ("application/octet-stream", ""):
         return bytes(request.get_data(cache=False)), {}
     raise UnsupportedImage("Send multipart/form-data, image/* or application/json.")
@@ -93,7 +94,7 @@ def _from_form() -> tuple[bytes, Options]:
     return images[0], {name: form.form[name] for name in texts}
 
 
-def _from_json() -> tuple[bytes, Options]:
+def _from_json(caller: int | None) -> tuple[bytes, Options]:
     body = _json_object()
     options = {name: body.pop(name) for name in OPTIONS if name in body}
     unknown = next((name for name in body if name not in ("image", "url")), None)
@@ -102,7 +103,9 @@ def _from_json() -> tuple[bytes, Options]:
     if len(body) != 1 or not isinstance(body.get("image", body.get("url")), str):
         raise MissingImage("The JSON object needs exactly one text field, named image or url.")
     if "url" in body:
-        return services().fetcher.fetch(body["url"]), options
+        wait_for_others()
+        with services().fetcher.admitted(caller):
+            return services().fetcher.fetch(body["url"]), options
     head, comma, tail = body["image"].partition(",")
     text = tail if comma and head.startswith("data:") else body["image"]
     try:

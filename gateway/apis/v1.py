@@ -13,7 +13,7 @@ from gateway.apis.openapi import describe
 from gateway.apis.request_body import ALL, attribute_names, image_and_options, query_options, read_options
 from gateway.apis.services import services
 from gateway.attributes import ATTRIBUTES, BY_NAME, probability, tenth
-from gateway.deadline import TIMEOUT_HEADER
+from gateway.deadline import TIMEOUT_HEADER, at_work
 from gateway.errors import InvalidParameter, named
 from gateway.faces import Analysis, Face
 from gateway.inference.analyzer import SmallFaces
@@ -40,13 +40,14 @@ class AnalyzeRequest:
 @describe(summary="Analyse every face in one image", image_body=True, headers=(CALL.secret, TIMEOUT_HEADER), answer=out.AnalysisOut)
 def analyze() -> Response:
     """POST /v1/analyze."""
-    with services().admission.admitted(API, CALL.credentials()):
-        wanted = _parse()
+    with services().admission.admitted(API, CALL.credentials()) as key:
+        wanted = _parse(key.id if key else None)
         settings = services().settings
         small = _small_faces(wanted.selection, settings)
         side_px = settings.tiled_side_px if small else settings.working_side_px
-        picture = services().decoders.decode(wanted.data, rules_of(settings), side_px)
-        analysis = services().analyzer.analyze(picture, wanted.attributes, small=small)
+        with at_work():
+            picture = services().decoders.decode(wanted.data, rules_of(settings), side_px)
+            analysis = services().analyzer.analyze(picture, wanted.attributes, small=small)
         return _json(render_analysis(analysis, wanted.selection, g.request_id))
 
 
@@ -73,9 +74,9 @@ def attributes() -> Response:
     return _json(out.AttributesOut(attributes=rows))
 
 
-def _parse() -> AnalyzeRequest:
+def _parse(caller: int | None) -> AnalyzeRequest:
     query = query_options()
-    data, beside = image_and_options()
+    data, beside = image_and_options(caller)
     options = read_options(query, beside)
     chosen = Selection(options.max_faces, options.min_confidence, options.min_face_px, options.order)
     return AnalyzeRequest(data, _wanted(options.attributes), chosen)

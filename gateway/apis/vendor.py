@@ -15,6 +15,7 @@ from werkzeug.datastructures import FileStorage
 from gateway import forms
 from gateway.apis.call import Call
 from gateway.apis.services import services
+from gateway.callers.keys import Key
 from gateway.errors import GatewayError, ImageWithoutName, MalformedBody, MissingImage
 from gateway.faces import Analysis
 from gateway.pictures.decoding import rules_of
@@ -42,7 +43,7 @@ class Vendor:
         """Whether an unmatched path is this vendor's to refuse."""
         return path.startswith(self.prefixes)
 
-    def admitted(self, call: Call, body: Mapping[str, Any] | None = None) -> AbstractContextManager[None]:
+    def admitted(self, call: Call, body: Mapping[str, Any] | None = None) -> AbstractContextManager[Key | None]:
         """Check the key, then count the call unless the block fails. `body`: the JSON, if the key is in there."""
         return services().admission.admitted(self.name, call.credentials(body))
 

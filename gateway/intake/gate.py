@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from gateway import metrics
 from gateway.errors import Overloaded
@@ -69,6 +69,27 @@ class Gate:
         if self._at_work < min(FEWEST, self._max_in_flight):
             return True
         return self._at_work < self._max_in_flight and self._pace.expected_s(self._at_work + 1) <= TIME_SHARE * left_s
+
+
+class Place:
+    """One call's place at work, from now on. `ends_s`: when it must be answered, monotonic seconds. See deadline.Place."""
+
+    def __init__(self, gate: Gate, ends_s: float) -> None:
+        self._gate, self._ends_s, self._held = gate, ends_s, ExitStack()
+        self._held.enter_context(self._another())
+        self._has = True
+
+    def give_back(self) -> None:
+        """Also when the call ends."""
+        self._has = False
+        self._held.close()
+
+    def taken(self) -> AbstractContextManager[None]:
+        """In any thread of the call."""
+        return nullcontext() if self._has else self._another()
+
+    def _another(self) -> AbstractContextManager[None]:
+        return self._gate.working(self._ends_s - time.monotonic())
 
 
 def refused(reason: str) -> Overloaded:

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from gateway import metrics
 from gateway.deadline import CURRENT, TIMEOUT_HEADER, Call
 from gateway.errors import GatewayError, InvalidParameter
-from gateway.intake.gate import Gate
+from gateway.intake.gate import Gate, Place
 from gateway.intake.latency_estimate import Pace
 from gateway.intake.uploads import Uploads
 from gateway.settings import Settings
@@ -47,7 +47,8 @@ def install(app: Flask, settings: Settings, pace: Pace, check_key: Callable[[], 
         call = Call(time.monotonic() + allowed_s, request.environ.get("gunicorn.socket"))
         token: Token[Call | None] = CURRENT.set(call)
         places.callback(CURRENT.reset, token)
-        places.enter_context(gate.working(call.left_s))
+        call.place = Place(gate, call.ends_s)
+        places.callback(call.place.give_back)
 
     @app.teardown_request
     def leave(_: BaseException | None) -> None:

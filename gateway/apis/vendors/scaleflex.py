@@ -19,6 +19,7 @@ from gateway.apis.openapi import describe
 from gateway.apis.rounding import corners, percent, whole
 from gateway.apis.services import Services, services
 from gateway.apis.vendor import FourInts, Vendor, example, file_parts, json_answer, json_object, look_up, refusal
+from gateway.deadline import at_work, wait_for_others
 from gateway.faces import Analysis, Distribution, Face
 from gateway.pictures.decoding import reduced, rules_of
 from gateway.pictures.drawing import annotate
@@ -166,8 +167,11 @@ class Entry:
 )
 def by_url() -> Response:
     """JSON `files_urls` or `url`; 201."""
-    with VENDOR.admitted(BY_URL):
-        return _answer([_from_url(url) for url in _urls()], 201)
+    with VENDOR.admitted(BY_URL) as key:
+        sources = [_from_url(url) for url in _urls()]
+        wait_for_others()
+        with services().fetcher.admitted(key.id if key else None):
+            return _answer(sources, 201)
 
 
 @blueprint.post(UPLOAD.path)
@@ -253,10 +257,11 @@ def _entry(source: Source, token: str, base: str, landmarks: bool, parts: Servic
         data = source.read()
         # The drawn picture has the size of the original.
         rules = replace(rules_of(parts.settings, FORMATS), max_pixels=min(MAX_PIXELS, parts.settings.max_image_pixels))
-        picture = parts.decoders.decode(data, rules, NO_REDUCTION_PX)
-        seen = replace(picture, pixels=reduced(picture.pixels, parts.settings.working_side_px))
-        analysis = parts.analyzer.analyze(seen, WANTED, all_needed=True)
-        parts.pictures.put(_stored_name(token, number), _draw(picture, analysis))
+        with at_work():
+            picture = parts.decoders.decode(data, rules, NO_REDUCTION_PX)
+            seen = replace(picture, pixels=reduced(picture.pixels, parts.settings.working_side_px))
+            analysis = parts.analyzer.analyze(seen, WANTED, all_needed=True)
+            parts.pictures.put(_stored_name(token, number), _draw(picture, analysis))
     except e.GatewayError as error:
         return Entry(number, source.name or number, None, error)
     name = source.name or f"{number}.{_suffix(data)}"

@@ -22,9 +22,20 @@ from click.testing import CliRunner
 
 from gateway.callers import admission, keys
 from gateway.callers.admission import Admission, Credentials
-from gateway.callers.keys import KeyStore, State, _seconds_left_in_month
+from gateway.callers.keys import Issued, KeyStore, State, _seconds_left_in_month
 from gateway.commands.main import main
-from gateway.errors import AccountSuspended, KeyInvalid, QuotaExceeded, RateLimited, UpstreamUnavailable
+from gateway.errors import (
+    AccountSuspended,
+    DownloadFailed,
+    GatewayError,
+    KeyInvalid,
+    NoFace,
+    Overloaded,
+    QuotaExceeded,
+    RateLimited,
+    UndecodableImage,
+    UpstreamUnavailable,
+)
 from gateway.server import gunicorn_config
 from gateway.settings import Settings
 
@@ -84,7 +95,7 @@ def test_a_lost_redis_is_no_defect_of_ours(url: str, answers: bool, monkeypatch:
         redis.bind(("127.0.0.1", 0))
         if answers:
             redis.listen()  # connections are made, and nothing is ever said
-        asked = Admission(store, True, f"redis://127.0.0.1:{redis.getsockname()[1]}")
+        asked = Admission(store, True, f"redis://127.0.0.1:{redis.getsockname()[1]}", 60)
         with pytest.raises(UpstreamUnavailable, match="rates") as refused:
             asked.check("vultus", Credentials(limited.secret))
         assert refused.value.retry_after_s
@@ -177,7 +188,7 @@ def test_a_database_that_goes_away_is_no_reason_to_call_keys_wrong(tmp_path: Pat
 def test_a_clock_that_goes_back_locks_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = KeyStore(f"sqlite:///{tmp_path / 'keys.sqlite'}")
     issued = store.create("arsa", "test", rate_per_s=2)
-    admission = Admission(store, None, "memory://")
+    admission = Admission(store, None, "memory://", 60)
     real, offset_s = time.time, [3600.0]
     monkeypatch.setattr(time, "time", lambda: real() + offset_s[0])
     for _ in range(2):
@@ -329,3 +340,26 @@ def test_a_database_of_a_newer_release_is_left_alone(database: str, tmp_path: Pa
         KeyStore(database).create("arsa", "x")
     with pytest.raises(UpstreamUnavailable, match="newer release"):
         KeyStore(database).any()
+
+
+def test_the_time_of_failed_calls_is_limited(url: str) -> None:
+    """They cost no quota. What is answered, or is our fault, costs none of it; other keys have their own."""
+    store = KeyStore(url)
+    wasteful, other = store.create("vultus", "wasteful"), store.create("vultus", "other")
+    admission = Admission(store, None, "memory://", failed_s=0.4)
+
+    def call(issued: Issued, outcome: GatewayError | None, took_s: float) -> None:
+        key = admission.check("vultus", Credentials(issued.secret))
+        with suppress(GatewayError), admission.counted(key):
+            time.sleep(took_s)
+            if outcome:
+                raise outcome
+
+    for outcome in (NoFace(), None, Overloaded(retry_after_s=1)):
+        call(wasteful, outcome, 0.3)
+    call(wasteful, UndecodableImage(), 0.01)
+    call(wasteful, DownloadFailed(), 0.4)
+    with pytest.raises(RateLimited) as refused:
+        call(wasteful, None, 0)
+    assert 1 <= (refused.value.retry_after_s or 0) <= 61
+    call(other, None, 0)
