@@ -17,7 +17,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from gateway import __version__
 from gateway.apis.problems import MEDIA_TYPE
 from gateway.errors import GatewayError
-from gateway.v1_schema import AnalyzeOptions, ImageJson, Problem
+from gateway.v1_schema import Problem, Sent
 
 blueprint = Blueprint("documentation", __name__)
 View = TypeVar("View", bound=Callable[..., Any])
@@ -37,11 +37,11 @@ class Operation:
     summary: str
     answer: type[BaseModel] | None
     query: Mapping[str, str] = field(default_factory=dict)
-    image_body: bool = False
+    image_body: type[Sent] | None = None
     form: Mapping[str, str] = field(default_factory=dict)
     json: Mapping[str, str] = field(default_factory=dict)
     headers: Sequence[str] = ()
-    media_type: str = "application/json"
+    media_type: str | Sequence[str] = "application/json"
     status: int = 200
     error: type[BaseModel] | None = None
 
@@ -54,18 +54,18 @@ def describe(
     summary: str,
     answer: type[BaseModel] | None = None,
     query: Mapping[str, str] | None = None,
-    image_body: bool = False,
+    image_body: type[Sent] | None = None,
     form: Mapping[str, str] | None = None,
     json: Mapping[str, str] | None = None,
     headers: Sequence[str] = (),
-    media_type: str = "application/json",
+    media_type: str | Sequence[str] = "application/json",
     status: int = 200,
     error: type[BaseModel] | None = None,
 ) -> Callable[[View], View]:
     """Attach documentation to a view.
 
     `form` and `json` give the type of each field: file or text. `error` is the body of every failure; without it, RFC 9457.
-    `image_body`: an image in any of the three kinds of body of /v1, with AnalyzeOptions.
+    `image_body`: an image in any of the three kinds of body of /v1, with the options that this JSON has beside it.
     """
     operation = Operation(summary, answer, query or {}, image_body, form or {}, json or {}, headers, media_type, status, error)
 
@@ -120,7 +120,7 @@ def _guarded(response: Response) -> Response:
 @cache
 def _document(app: Flask) -> dict[str, Any]:
     bodies = [body for op in _OPERATIONS.values() for body in (op.answer, op.error) if body]
-    models: set[type[BaseModel]] = {*bodies, Problem, ImageJson}
+    models: set[type[BaseModel]] = {*bodies, Problem, *(op.image_body for op in _OPERATIONS.values() if op.image_body)}
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in sorted(models, key=lambda m: m.__name__)]
     _, schemas = models_json_schema(wanted, ref_template=REFERENCE + "{model}")
     spec = APISpec(
@@ -141,7 +141,8 @@ def _document(app: Flask) -> dict[str, Any]:
 
 def _operation(operation: Operation, endpoint: str, arguments: Iterable[str]) -> dict[str, Any]:
     schema = {"$ref": REFERENCE + operation.answer.__name__} if operation.answer else {}
-    content = {operation.media_type: {"schema": schema}}
+    media_types = [operation.media_type] if isinstance(operation.media_type, str) else operation.media_type
+    content = {media_type: {"schema": schema} for media_type in media_types}
     entry: dict[str, Any] = {
         "operationId": endpoint.replace(".", "_"),
         "summary": operation.summary,
@@ -153,8 +154,8 @@ def _operation(operation: Operation, endpoint: str, arguments: Iterable[str]) ->
     ]
     parameters += [{"in": "path", "name": name, "required": True, "schema": text} for name in sorted(arguments)]
     parameters += [{"in": "header", "name": name, "schema": text} for name in operation.headers]
-    if operation.image_body:
-        parameters += [{"in": "query", "name": name, **about} for name, about in _options().items()]
+    options = _options(operation.image_body) if operation.image_body else {}
+    parameters += [{"in": "query", "name": name, **about} for name, about in options.items()]
     if parameters:
         entry["parameters"] = parameters
     for kind, fields in (("multipart/form-data", operation.form), ("application/json", operation.json)):
@@ -163,22 +164,24 @@ def _operation(operation: Operation, endpoint: str, arguments: Iterable[str]) ->
             object_schema: dict[str, Any] = {"type": "object", "required": list(fields), "properties": properties}
             entry["requestBody"] = {"required": True, "content": {kind: {"schema": object_schema}}}
     if operation.image_body:
-        form = {"image": binary} | {name: {**about["schema"], "description": about["description"]} for name, about in _options().items()}
+        form = {"image": binary} | {name: {**about["schema"], "description": about["description"]} for name, about in options.items()}
         entry["requestBody"] = {
             "required": True,
             "content": {
                 "multipart/form-data": {"schema": {"type": "object", "required": ["image"], "properties": form}},
                 "image/*": {"schema": binary},
-                "application/json": {"schema": {"$ref": REFERENCE + ImageJson.__name__}},
+                "application/json": {"schema": {"$ref": REFERENCE + operation.image_body.__name__}},
             },
         }
     return entry
 
 
-def _options() -> dict[str, dict[str, Any]]:
-    """Description and schema of each of AnalyzeOptions as text has it: in a query or a form."""
+def _options(body: type[Sent]) -> dict[str, dict[str, Any]]:
+    """Description and schema of each option of `body` as text has it: in a query or a form."""
     options: dict[str, dict[str, Any]] = {}
-    for name, whole in AnalyzeOptions.model_json_schema()["properties"].items():
+    for name, whole in body.model_json_schema()["properties"].items():
+        if name in Sent.model_fields:
+            continue
         schema = whole.get("anyOf", [{key: whole[key] for key in whole if key not in ("title", "description")}])[0]
         options[name] = {"description": whole["description"], "schema": schema}
     return options

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, current_app, g, request
 
 from gateway import v1_schema as out
 from gateway.apis.openapi import describe
-from gateway.apis.request_body import ALL, attribute_names, image_and_options, query_options, read_options
+from gateway.apis.request_body import ALL, attribute_names, image_and_options
 from gateway.apis.services import services
 from gateway.callers.admission import Credentials
 from gateway.deadline import TIMEOUT_HEADER
@@ -40,7 +40,7 @@ class AnalyzeRequest:
 
 
 @blueprint.post("/analyze")
-@describe(summary="Analyse every face in one image", image_body=True, headers=(TIMEOUT_HEADER,), answer=out.AnalysisOut)
+@describe(summary="Analyse every face in one image", image_body=out.ImageJson, headers=(TIMEOUT_HEADER,), answer=out.AnalysisOut)
 def analyze() -> Response:
     """POST /v1/analyze."""
     key = services().admission.check(API, Credentials(request.headers.get("X-API-Key")))
@@ -75,14 +75,13 @@ def attributes() -> Response:
 
 
 def _parse() -> AnalyzeRequest:
-    query = query_options()
-    data, beside = image_and_options()
-    options = read_options(query, beside)
+    data, options = image_and_options(out.AnalyzeOptions)
     chosen = Selection(options.max_faces, options.min_confidence, options.min_face_px, options.order)
-    return AnalyzeRequest(data, _wanted(options.attributes), chosen)
+    return AnalyzeRequest(data, wanted(options.attributes), chosen)
 
 
-def _wanted(asked: str | list[str] | None) -> tuple[str, ...]:
+def wanted(asked: str | list[str] | None) -> tuple[str, ...]:
+    """The attributes that a caller means. Raises InvalidParameter."""
     if asked is None:
         return services().analyzer.by_default
     names = attribute_names(asked)

@@ -9,18 +9,13 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.apis.wording import worn
 from gateway.commands.analysis.services import Failed
-from gateway.commands.analysis.wording import worn
 from gateway.v1_schema import AnalysisOut, FaceOut
+from vultus.table import COLUMNS, rows
 
 Write = Callable[[str], None]
 
-# Stable: new ones come at the end, before `error`. Documented in README.md.
-COLUMNS = (
-    "picture", "width", "height", "faces", "face", "x1", "y1", "x2", "y2", "confidence", "age", "gender", "gender_probability",
-    "emotion", "emotion_probability", "race", "race_probability", "liveness", "is_real", "glasses", "glasses_probability",
-    "mask", "mask_probability", "hat", "hat_probability", "beauty", "quality", "yaw", "pitch", "roll", "error",
-)  # fmt: skip
 # A cell that begins like a formula is run by spreadsheets.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -64,11 +59,7 @@ class Csv:
     def add(self, name: str, outcome: AnalysisOut | Failed) -> None:
         """As Form."""
         name = f"'{name}" if name.startswith(FORMULA) else name
-        if isinstance(outcome, Failed):
-            self._rows([{"picture": name, "error": outcome.code}])
-            return
-        picture = {"picture": name, "width": outcome.image.width, "height": outcome.image.height, "faces": len(outcome.faces)}
-        self._rows([{**picture, "face": index, **cells(face)} for index, face in enumerate(outcome.faces)] or [picture])
+        self._rows(rows(name, outcome))
 
     def end(self) -> None:
         """As Form."""
@@ -112,21 +103,6 @@ class Table:
 
 
 FORMS: dict[str, Callable[[Write], Form]] = {"json": JsonLines, "csv": Csv, "table": Table}
-
-
-def cells(face: FaceOut) -> dict[str, object]:
-    """The cells of COLUMNS about one face; an attribute that is not known has none."""
-    box = face.box
-    row: dict[str, object] = {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2, "confidence": face.confidence}
-    row |= {"age": face.age, "beauty": face.beauty, "quality": face.quality and face.quality.overall}
-    for name, label in (("gender", face.gender), ("hat", face.hat)):
-        row |= {name: label.value, f"{name}_probability": label.probability} if label else {}
-    for name, guess in (("emotion", face.emotion), ("race", face.race)):
-        row |= {name: guess.dominant, f"{name}_probability": guess.probabilities[guess.dominant]} if guess else {}
-    for name, kind in (("glasses", face.glasses), ("mask", face.mask)):
-        row |= {name: kind.value, f"{name}_probability": kind.probabilities[kind.value]} if kind else {}
-    row |= {"liveness": face.liveness.score, "is_real": str(face.liveness.is_real).lower()} if face.liveness else {}
-    return row | ({"yaw": face.pose.yaw, "pitch": face.pose.pitch, "roll": face.pose.roll} if face.pose else {})
 
 
 def _words(face: FaceOut) -> tuple[str, ...]:
