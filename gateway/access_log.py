@@ -58,7 +58,7 @@ def api_of_request() -> str:
     vendor = vendor_of(request.path)
     if vendor:
         return vendor.name
-    return "vultus" if request.blueprint == "v1" else "service"
+    return "vultus" if (request.blueprint or "").startswith("v1") else "service"
 
 
 def _observe_render() -> None:

@@ -11,7 +11,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, Not
 
 from gateway import access_log, forms, page, tracing
 from gateway import errors as e
-from gateway.apis import health, openapi, problems, v1
+from gateway.apis import health, openapi, problems, v1, v1_pictures
 from gateway.apis.services import KEY, Services, services
 from gateway.apis.vendor import json_answer
 from gateway.apis.vendors import VENDORS, vendor_of
@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     tracing.install(app, settings)
     access_log.install(app)
     hooks.install(app, settings, pace, _check_key)
-    for part in (v1, health, openapi, page):
+    for part in (v1, v1_pictures, health, openapi, page):
         app.register_blueprint(part.blueprint)
     for vendor in VENDORS:
         app.register_blueprint(vendor.blueprint)

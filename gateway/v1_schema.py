@@ -217,11 +217,49 @@ class AnalyzeOptions(Strict):
     order: Literal["confidence", "size"] = Field("confidence", description="Which faces come first: the most confident or the largest.")
 
 
-class ImageJson(AnalyzeOptions):
-    """An image in JSON, as `image` or `url`, with options."""
+class Sent(Strict):
+    """An image in JSON, as image or as url."""
 
     image: str | None = Field(None, description="base64, or a data URL", min_length=1)
     url: str | None = Field(None, description="where to fetch it, if this deployment does that", min_length=1)
+
+
+class ImageJson(AnalyzeOptions, Sent):
+    """An image in JSON, as image or as url, and what is asked for."""
+
+
+class DrawOptions(AnalyzeOptions):
+    """What may be asked for with a picture that is to come back with its faces marked."""
+
+    show: str | list[str] | None = Field(
+        None,
+        description="Comma-separated names of what is drawn: boxes, labels, keypoints, landmarks, pupils. Default: boxes and labels.",
+    )
+
+
+class DrawJson(DrawOptions, Sent):
+    """An image in JSON, as image or as url, and what is drawn on it."""
+
+
+class RedactOptions(Strict):
+    """What may be asked for with a picture whose faces are to be hidden. The defaults hide as many faces as can be found."""
+
+    method: Literal["blur", "pixelate", "cover"] = Field(
+        "blur", description="blur and pixelate keep a few mean colours of each face, cover keeps nothing."
+    )
+    margin: Annotated[float, Plain] = Field(
+        0.2, ge=0, le=1, description="By how much of its width and height a face's box grows on every side before it is hidden."
+    )
+    min_confidence: Annotated[float, Plain] = Field(
+        0, ge=0, le=1, description="Only faces of at least this confidence. The detector reports from 0.5, and 0 hides all of those."
+    )
+    min_face_px: Annotated[int, Plain] = Field(
+        0, ge=0, le=16_384, description="Only faces whose box is at least so wide and high, in pixels of the upright image."
+    )
+
+
+class RedactJson(RedactOptions, Sent):
+    """An image in JSON, as image or as url, and how its faces are hidden."""
 
 
 class Problem(Strict):

@@ -19,7 +19,7 @@ from gateway.apis.call import Call
 from gateway.apis.problems import MEDIA_TYPE
 from gateway.deadline import TIMEOUT_HEADER
 from gateway.errors import GatewayError
-from gateway.v1_schema import AnalyzeOptions, ImageJson, Problem
+from gateway.v1_schema import Problem, Sent
 
 blueprint = Blueprint("documentation", __name__)
 View = TypeVar("View", bound=Callable[..., Any])
@@ -41,17 +41,17 @@ class describe:
     """Decorator that documents a view.
 
     `call` has the fields of the body and the headers of the key, `query` the fields of the query. `error` is the body of every failure;
-    without it, RFC 9457. `failures`: bodies of further statuses. `image_body`: an image in any of the three kinds of body of /v1, with
-    AnalyzeOptions.
+    without it, RFC 9457. `failures`: bodies of further statuses. `image_body`: an image in any of the three kinds of body of /v1, with the
+    options that this JSON has beside it.
     """
 
     summary: str
     answer: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
-    image_body: bool = False
+    image_body: type[Sent] | None = None
     call: Call | None = None
     headers: Sequence[str] = ()
-    media_type: str = "application/json"
+    media_type: str | Sequence[str] = "application/json"
     status: int = 200
     error: type[BaseModel] | None = None
     failures: Mapping[int, type[BaseModel]] = field(default_factory=dict)
@@ -106,7 +106,7 @@ def _guarded(response: Response) -> Response:
 @cache
 def _document(app: Flask) -> dict[str, Any]:
     bodies = [body for op in _OPERATIONS.values() for body in (op.answer, op.error, *op.failures.values()) if body]
-    models: set[type[BaseModel]] = {*bodies, Problem, ImageJson}
+    models: set[type[BaseModel]] = {*bodies, Problem, *(op.image_body for op in _OPERATIONS.values() if op.image_body)}
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in sorted(models, key=lambda m: m.__name__)]
     _, schemas = models_json_schema(wanted, ref_template=REFERENCE + "{model}")
     spec = APISpec(
@@ -127,7 +127,8 @@ def _document(app: Flask) -> dict[str, Any]:
 
 def _operation(operation: describe, endpoint: str, arguments: Iterable[str]) -> dict[str, Any]:
     schema = {"$ref": REFERENCE + operation.answer.__name__} if operation.answer else {}
-    content = {operation.media_type: {"schema": schema}}
+    media_types = [operation.media_type] if isinstance(operation.media_type, str) else operation.media_type
+    content = {media_type: {"schema": schema} for media_type in media_types}
     entry: dict[str, Any] = {
         "operationId": endpoint.replace(".", "_"),
         "summary": operation.summary,
@@ -135,7 +136,7 @@ def _operation(operation: describe, endpoint: str, arguments: Iterable[str]) -> 
         "responses": {str(operation.status): {"description": "OK", "content": content}, **_failures(operation)},
     }
     call, text, binary = operation.call, {"type": "string"}, {"type": "string", "format": "binary"}
-    query = _fields(AnalyzeOptions if operation.image_body else operation.query)
+    query = _fields(operation.image_body or operation.query)
     parameters: list[dict[str, Any]] = [{"in": "path", "name": name, "required": True, "schema": text} for name in sorted(arguments)]
     headers = (*(call.headers if call else ()), *operation.headers)
     parameters += [{"in": "header", "name": name, "schema": HEADERS.get(name, text)} for name in headers]
@@ -154,16 +155,18 @@ def _operation(operation: describe, endpoint: str, arguments: Iterable[str]) -> 
             "content": {
                 "multipart/form-data": {"schema": {"type": "object", "required": ["image"], "properties": form}},
                 "image/*": {"schema": binary},
-                "application/json": {"schema": {"$ref": REFERENCE + ImageJson.__name__}},
+                "application/json": {"schema": {"$ref": REFERENCE + operation.image_body.__name__}},
             },
         }
     return entry
 
 
 def _fields(model: type[BaseModel] | None) -> dict[str, dict[str, Any]]:
-    """Description and schema of each field as text has it: in a query or a form."""
+    """Description and schema of each field as text has it, in a query or a form; without the image itself."""
     fields: dict[str, dict[str, Any]] = {}
     for name, whole in model.model_json_schema()["properties"].items() if model else ():
+        if name in Sent.model_fields:
+            continue
         schema = {key: whole[key] for key in whole if key not in ("title", "description", "anyOf")} | whole.get("anyOf", [{}])[0]
         fields[name] = {"description": whole["description"], "schema": {key: schema[key] for key in schema if schema[key] is not None}}
     return fields

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app, g
 from gateway import v1_schema as out
 from gateway.apis.call import Call
 from gateway.apis.openapi import describe
-from gateway.apis.request_body import ALL, attribute_names, image_and_options, query_options, read_options
+from gateway.apis.request_body import ALL, attribute_names, image_and_options
 from gateway.apis.services import services
 from gateway.attributes import ATTRIBUTES, BY_NAME, probability, tenth
 from gateway.deadline import TIMEOUT_HEADER, at_work
@@ -37,7 +37,9 @@ class AnalyzeRequest:
 
 
 @blueprint.post("/analyze")
-@describe(summary="Analyse every face in one image", image_body=True, headers=(CALL.secret, TIMEOUT_HEADER), answer=out.AnalysisOut)
+@describe(
+    summary="Analyse every face in one image", image_body=out.ImageJson, headers=(CALL.secret, TIMEOUT_HEADER), answer=out.AnalysisOut
+)
 def analyze() -> Response:
     """POST /v1/analyze."""
     with services().admission.admitted(API, CALL.credentials()) as key:
@@ -75,11 +77,9 @@ def attributes() -> Response:
 
 
 def _parse(caller: int | None) -> AnalyzeRequest:
-    query = query_options()
-    data, beside = image_and_options(caller)
-    options = read_options(query, beside)
+    data, options = image_and_options(out.AnalyzeOptions, caller)
     chosen = Selection(options.max_faces, options.min_confidence, options.min_face_px, options.order)
-    return AnalyzeRequest(data, _wanted(options.attributes), chosen)
+    return AnalyzeRequest(data, wanted(options.attributes), chosen)
 
 
 def _small_faces(selection: Selection, settings: Settings) -> SmallFaces | None:
@@ -87,7 +87,8 @@ def _small_faces(selection: Selection, settings: Settings) -> SmallFaces | None:
     return SmallFaces(selection.min_face_px, settings.max_tiles) if selection.min_face_px and settings.max_tiles else None
 
 
-def _wanted(asked: str | list[str] | None) -> tuple[str, ...]:
+def wanted(asked: str | list[str] | None) -> tuple[str, ...]:
+    """The attributes that a caller means. Raises InvalidParameter."""
     if asked is None:
         return services().analyzer.by_default
     names = attribute_names(asked)

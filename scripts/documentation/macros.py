@@ -8,11 +8,11 @@ from scripts.documentation import repository, tables
 
 FUNCTIONS = (
     repository.measurements,
-    repository.opening,
     repository.section,
     tables.by_group,
     tables.endpoints,
     tables.error_codes,
+    tables.fields,
     tables.licences,
     tables.limits,
     tables.measured,

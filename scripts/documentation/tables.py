@@ -69,6 +69,36 @@ def endpoints() -> str:
     return table(("method", "path", ""), rows)
 
 
+def fields(model: str) -> str:
+    """The fields of a model of the OpenAPI document. Raises KeyError."""
+    schemas = document()["components"]["schemas"]
+    rows = [(f"`{name}`", _kind(said), _meaning(said, schemas)) for name, said in schemas[model]["properties"].items()]
+    return table(("field", "", "meaning"), rows)
+
+
+def _kind(said: dict[str, Any]) -> str:
+    """A type in words: `number`, `list of Face`, the name of a model."""
+    if "anyOf" in said:
+        return " or ".join(_kind(one) for one in said["anyOf"] if one.get("type") != "null")
+    if "$ref" in said:
+        return f"`{said['$ref'].rpartition('/')[2]}`"
+    if said.get("type") == "array":
+        return f"list of {_kind(said['items'])}"
+    if isinstance(said.get("additionalProperties"), dict):
+        return f"{_kind(said['additionalProperties'])} by name"
+    return str(said.get("type", ""))
+
+
+def _meaning(said: dict[str, Any], schemas: dict[str, Any]) -> str:
+    """Its own description, or that of the model that it is, or its bounds."""
+    for one in (said, *said.get("anyOf", ()), said.get("items", {})):
+        found = one.get("description") or schemas.get(one.get("$ref", "").rpartition("/")[2], {}).get("description")
+        if found:
+            return str(found)
+    bounded = next((one for one in (said, *said.get("anyOf", ())) if "maximum" in one), None)
+    return f"{bounded['minimum']:g} to {bounded['maximum']:g}" if bounded else ""
+
+
 @cache
 def card(model: str) -> Card:
     """A model's model.toml."""

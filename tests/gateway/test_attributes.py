@@ -12,9 +12,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from gateway import attributes
+from gateway.apis.wording import words
 from gateway.attributes import ATTRIBUTES, BY_NAME, Attribute
 from gateway.commands.analysis.forms import FORMS, PICTURE
-from gateway.commands.analysis.wording import words
 from gateway.faces import Face
 from gateway.models import read_catalogue
 from gateway.settings import REPOSITORY

@@ -9,16 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from gateway.apis.wording import listed
 from gateway.attributes import ATTRIBUTES
 from gateway.commands.analysis.services import Failed
-from gateway.commands.analysis.wording import listed
 from gateway.v1_schema import AnalysisOut, FaceOut
+from vultus.table import COLUMNS, rows
 
 Write = Callable[[str], None]
 
-PICTURE = ("picture", "width", "height", "faces", "face", "x1", "y1", "x2", "y2", "confidence")
-# Stable: new ones come at the end, before `error`. Documented in README.md.
-COLUMNS = (*PICTURE, *(name.format(row.name) for row in ATTRIBUTES for name in row.kind.columns), "error")
 # Attributes by their column of the table.
 TITLES = dict.fromkeys(row.column for row in ATTRIBUTES if row.column)
 SHOWN = {title: [row for row in ATTRIBUTES if row.column == title] for title in TITLES}
@@ -65,11 +63,7 @@ class Csv:
     def add(self, name: str, outcome: AnalysisOut | Failed) -> None:
         """As Form."""
         name = f"'{name}" if name.startswith(FORMULA) else name
-        if isinstance(outcome, Failed):
-            self._rows([{"picture": name, "error": outcome.code}])
-            return
-        picture = {"picture": name, "width": outcome.image.width, "height": outcome.image.height, "faces": len(outcome.faces)}
-        self._rows([{**picture, "face": index, **cells(face)} for index, face in enumerate(outcome.faces)] or [picture])
+        self._rows(rows(name, outcome))
 
     def end(self) -> None:
         """As Form."""
@@ -115,20 +109,9 @@ class Table:
 FORMS: dict[str, Callable[[Write], Form]] = {"json": JsonLines, "csv": Csv, "table": Table}
 
 
-def cells(face: FaceOut) -> dict[str, object]:
-    """The cells of COLUMNS about one face; an attribute that is not known has none."""
-    box = face.box
-    found: dict[str, object] = {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2, "confidence": face.confidence}
-    for row in ATTRIBUTES:
-        answer = getattr(face, row.name)
-        if answer is not None:
-            found |= zip((name.format(row.name) for name in row.kind.columns), row.kind.cells(answer), strict=True)
-    return found
-
-
 def _words(face: FaceOut) -> Iterator[str]:
     box = face.box
     yield f"{box.x1:.0f},{box.y1:.0f} {box.x2:.0f},{box.y2:.0f}"
     yield f"{face.confidence:.2f}"
-    for rows in SHOWN.values():
-        yield listed(row.kind.told(answer) for row in rows if (answer := getattr(face, row.name)) is not None)
+    for shown in SHOWN.values():
+        yield listed(row.kind.told(answer) for row in shown if (answer := getattr(face, row.name)) is not None)

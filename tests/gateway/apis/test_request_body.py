@@ -11,10 +11,13 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from gateway.apis.request_body import MUST_BE, OPTIONS
+from gateway.apis.request_body import MUST_BE
 from gateway.selection import MOST_FACES
+from gateway.v1_schema import AnalyzeOptions
 from scripts.graphs.geometry import MAX_FACES, MIN_SCORE
 from tests.conftest import FakeTriton
+
+OPTIONS = tuple(AnalyzeOptions.model_fields)
 
 
 def part(name: str, data: bytes, more: bytes = b"") -> bytes:

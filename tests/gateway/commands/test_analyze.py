@@ -22,11 +22,11 @@ from flask import Flask
 
 from gateway.apis.services import KEY
 from gateway.callers.keys import KeyStore
-from gateway.commands.analysis.forms import COLUMNS
 from gateway.errors import GatewayError, UpstreamOverloaded, UpstreamUnavailable
 from tests.conftest import PICTURES, FakeTriton, encode
 from tests.gateway.test_errors import leaves
 from tests.served import ROOT
+from vultus.table import COLUMNS
 
 Vultus = Callable[..., Result]
 PHOTO = PICTURES / "astronaut.jpg"
@@ -240,8 +240,19 @@ def test_codes_need_no_quotes() -> None:
     assert all(kind.code.replace("_", "").isalpha() for kind in leaves(GatewayError))
 
 
+def test_what_is_misspelt_is_named(vultus: Vultus, folder: Path) -> None:
+    assert "No such command 'analyse'. Did you mean 'analyze'?" in vultus("analyse", folder).stderr
+    assert "Did you mean" not in vultus("xyz").stderr
+    assert "Unknown: emotoin. Did you mean 'emotion'?" in vultus("analyze", folder, "--attributes", "age,emotoin").stderr
+
+
+@pytest.mark.parametrize("command", ["analyze", "redact", "keys"])
+def test_help_has_examples(vultus: Vultus, command: str) -> None:
+    assert f"  vultus {command} " in vultus(command, "--help").stdout.partition("Examples:")[2]
+
+
 def test_the_columns_are_documented() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "pages" / "client.md").read_text()
     assert f"`{','.join(COLUMNS)}`" in "".join(text.split())
 
 
