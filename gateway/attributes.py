@@ -152,6 +152,15 @@ POINTS = Kind(
 # x, y and radius of two pupils; the radius grows as x and y do on average.
 CIRCLES = Kind("circles", lambda row, labels, scale: tuple(map(tuple, (row * [*scale, scale.mean()]).tolist())), _pupils)
 
+# Lower and upper end.
+RANGE = Kind(
+    "range",
+    lambda row, labels, scale: tuple(row.tolist()),
+    lambda ends: out.Range(low=tenth(ends[0]), high=tenth(ends[1])),
+    ("{}_low", "{}_high"),
+    lambda answer: (answer.low, answer.high),
+)
+
 WORN_GLASSES = {"regular": "regular glasses", "sun": "sun glasses"}
 WORN_MASKS = {"worn": "mask", "worn wrongly": "mask worn wrongly"}
 
@@ -170,5 +179,6 @@ ATTRIBUTES = (
     Attribute("pose", ANGLES),
     Attribute("landmarks", POINTS),
     Attribute("pupils", CIRCLES),
+    Attribute("age_range", RANGE),
 )
 BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}

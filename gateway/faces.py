@@ -75,6 +75,7 @@ class Face:
     pose: Pose | None = None
     landmarks: tuple[Point, ...] | None = None
     pupils: tuple[tuple[float, float, float], ...] | None = None
+    age_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,13 @@ class Pupils(Strict):
     right: Pupil
 
 
+class Range(Strict):
+    """Years between which the age lies with a probability of about .8, by what was measured."""
+
+    low: float
+    high: float
+
+
 class FaceOut(Strict):
     """One face. An attribute that was not asked for, or has no model in this deployment, is absent."""
 
@@ -147,6 +154,7 @@ class FaceOut(Strict):
     pose: PoseOut | None = None
     landmarks: Annotated[list[XY], Field(min_length=105, max_length=105)] | None = None
     pupils: Pupils | None = None
+    age_range: Range | None = None
 
 
 class TimingsOut(Strict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from contextvars import Token
 
 from flask import Flask, g, request
@@ -36,13 +36,12 @@ def install(app: Flask, settings: Settings, pace: Pace, check_key: Callable[[], 
         try:
             places.enter_context(gate.present())
             check_key()
-        except GatewayError:
-            with suppress(GatewayError, HTTPException):
-                swallowed.read()
+            allowed_s = timeout_s(settings.deadline_s)
+            started = time.perf_counter()
+            uploads.read()
+        except (GatewayError, HTTPException):
+            swallowed.drop()
             raise
-        allowed_s = timeout_s(settings.deadline_s)
-        started = time.perf_counter()
-        uploads.read()
         metrics.STAGE.labels("read").observe(time.perf_counter() - started)
         call = Call(time.monotonic() + allowed_s, request.environ.get("gunicorn.socket"))
         token: Token[Call | None] = CURRENT.set(call)

@@ -14,11 +14,12 @@ from flask.testing import FlaskClient
 from gateway import attributes
 from gateway.apis.wording import words
 from gateway.attributes import ATTRIBUTES, BY_NAME, Attribute
-from gateway.commands.analysis.forms import FORMS, PICTURE
+from gateway.commands.analysis.forms import FORMS
 from gateway.faces import Face
 from gateway.models import read_catalogue
 from gateway.settings import REPOSITORY
 from gateway.v1_schema import AnalysisOut, FaceOut
+from vultus.table import PICTURE
 
 EVERY = pytest.mark.parametrize("row", ATTRIBUTES, ids=lambda row: row.name)
 OF_EVERY_FACE = {"box", "confidence", "keypoints"}

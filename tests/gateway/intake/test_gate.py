@@ -142,7 +142,7 @@ def test_nothing_else_is_refused(full: Flask, path: str) -> None:
 def test_all_that_is_posted_passes_the_gate(app: Flask) -> None:
     """An analysis under another method would pass by: there is none."""
     posting = {rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())}
-    assert posting == {"/v1/analyze", *(route.path for route in ROUTES)}
+    assert posting == {"/v1/analyze", "/v1/redact", "/v1/draw", *(route.path for route in ROUTES)}
 
 
 def test_a_place_comes_free_after_every_kind_of_end(client: FlaskClient, triton: FakeTriton, astronaut: bytes) -> None:
