@@ -61,13 +61,13 @@ class SceneMaker:
     def scene(self, side: int, rng: np.random.Generator) -> Scene:
         """One augmented scene of `side` px."""
         kind = rng.random()
-        if kind < 0.30:
+        if kind < 0.26:
             scene = self._as_served(side, rng)
-        elif kind < 0.52:
+        elif kind < 0.44:
             scene = self._photo(side, rng)
-        elif kind < 0.66:
+        elif kind < 0.54:
             scene = self._mosaic(side, rng)
-        elif kind < 0.74:
+        elif kind < 0.60:
             scene = self._throng(side, rng)
         elif kind < 0.86:
             scene = self._close_up(side, rng)

@@ -94,14 +94,14 @@ def test_the_commands_install_what_is_locked(extras: list[str], monkeypatch: pyt
     calls: list[list[str]] = []
     monkeypatch.setenv("VULTUS_VENV", str(tmp_path))
     monkeypatch.setattr(environment, "_call", lambda command, _: calls.append(command))
-    environment._prepare(extras)
+    environment._prepare(extras)  # type: ignore[no-untyped-call]
     _, pins, this = calls
     assert pins[pins.index("-r") + 1] in {str(lock.path) for lock in LOCKS[:2]}
     assert "--require-hashes" in pins
     assert {"--no-deps", "--no-build-isolation"} < set(this)
     (first,) = [path.read_text() for path in tmp_path.glob("vultus-*")]
     monkeypatch.setattr(environment, "_pins", lambda _: LOCKS[2].path)
-    assert environment._fingerprint(extras) != first, "another lock is installed anew"
+    assert environment._fingerprint(extras) != first, "another lock is installed anew"  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("lock", LOCKS[1:], ids=name_of)
