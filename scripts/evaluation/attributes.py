@@ -82,7 +82,7 @@ def demographics(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
     utk = analyse(pipeline, stream, ("AGE", "AGE_RANGE", "GENDER", "RACE"), total, "UTKFace eval")
     stream, lfw_total = pictures(sources, "lfw", "SnorreW/FacialAttributes_Snorre", 0)
     lfw = analyse(pipeline, stream, ("GENDER",), lfw_total, "LFW eval")
-    age = _age(utk)
+    age, ranges = _age(utk), _age_range(utk)
     gender, race = _gender(utk, lfw), _race(utk)
     steady = stability(sources, pipeline, ("AGE", "GENDER"))
     return {
@@ -90,6 +90,10 @@ def demographics(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
             "summary": f"mean absolute error {text(age['all'], 2)} years on UTKFace eval, n = {len(utk.rows)}, {utk.undetected} undetected",
             **age,
             **steady["AGE"],
+        },
+        "AGE_RANGE": {
+            "summary": f"holds {text(ranges['all'])} of the true ages of UTKFace eval, {ranges['years']['value']:.0f} years wide on average",
+            **ranges,
         },
         "GENDER": {
             "summary": f"accuracy {text(gender['adults'])} on adults of UTKFace eval, {text(gender['lfw'])} on LFW eval (n = {len(lfw.rows)}); "
@@ -112,11 +116,17 @@ def _age(utk: Answers) -> dict[str, Any]:
     slices |= {f"{low}-{high}": (truth >= low) & (truth <= high) for low, high in BANDS}
     slices |= {race: utk.column("race") == race for race in RACES} | {sex: utk.column("gender") == sex for sex in ("F", "M")}
     signed = {f"bias_{low}-{high}": mean_of(utk.tensors["AGE"][:, 0] - truth, (truth >= low) & (truth <= high)) for low, high in BANDS}
+    return {name: mean_of(error, rows) for name, rows in slices.items()} | signed
+
+
+def _age_range(utk: Answers) -> dict[str, Any]:
+    """Share of the true ages in the range, its width in years."""
+    truth = utk.column("age").astype(float)
     low, high = utk.tensors["AGE_RANGE"].T
     inside = ((truth >= low - 0.5) & (truth <= high + 0.5)).astype(float)
-    ranges = {"in_range": mean_of(inside), "range_years": mean_of(high - low)}
-    ranges |= {f"in_range_{low_age}-{high_age}": mean_of(inside, (truth >= low_age) & (truth <= high_age)) for low_age, high_age in BANDS}
-    return {name: mean_of(error, rows) for name, rows in slices.items()} | signed | ranges
+    bands = {f"{first}-{last}": mean_of(inside, (truth >= first) & (truth <= last)) for first, last in BANDS}
+    found = np.isfinite(low)
+    return {"all": mean_of(inside), "years": mean_of(high - low, found), **bands}
 
 
 def _gender(utk: Answers, lfw: Answers) -> dict[str, Any]:

@@ -20,7 +20,9 @@ from scripts.train.face_crops import AGE, CropSet, load
 from scripts.train.fairface import BAND_EDGES, BANDS, RACES, SEVEN, UTK_RACES, served_race
 from scripts.train.taught import taught
 
-VIEW = View(size=96)
+VIEW = View(size=96)  # of training, where crops are also scaled
+# What is served sees a little less: as good on held-out faces (gender .905 for .903, races .579 for .574).
+SERVED_VIEW = View(left=4, top=4, side=152, size=96)
 AGES = 101
 SHARES = {"fairface": 0.58, "utkface": 0.24, "lfw": 0.08, "celeba10k": 0.10}  # of the samples
 IN_RANGE = 0.8  # share of held-out faces whose age lies in AGE_RANGE
@@ -68,7 +70,7 @@ class Served(nn.Module):
         self.register_buffer("quantiles", torch.tensor([0.5, tail, 1 - tail]))
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        seen = look(crops, VIEW)
+        seen = look(crops, SERVED_VIEW)
         answers = self.net(torch.cat([seen, seen.flip(3)]))
         age, gender, seven = (both_ways(logits / t) for logits, t in zip(answers, self.temperatures, strict=True))
         below = age.cumsum(1) - age
@@ -225,7 +227,7 @@ def settled(net: Demographics, fair: CropSet, fair_rows: NDArray[np.int64], utk:
     def logits(data: CropSet, rows: NDArray[np.int64]) -> list[Tensor]:
         parts = []
         for chunk in np.array_split(rows, max(1, len(rows) // 64)):
-            seen = look(plain(data.crops, chunk), VIEW)
+            seen = look(plain(data.crops, chunk), SERVED_VIEW)
             parts.append([answer.reshape(2, len(chunk), -1) for answer in net(torch.cat([seen, seen.flip(3)]))])
         return [torch.cat(part, 1).reshape(-1, part[0].shape[2]) for part in zip(*parts, strict=True)]
 

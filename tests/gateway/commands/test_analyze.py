@@ -176,7 +176,7 @@ def test_one_busy_moment_fails_one_picture(vultus: Vultus, triton: FakeTriton, m
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--attributes", "age,shoes"], 2, "Unknown: shoes. This service offers age, gender"),
+        (["--attributes", "age,shoes"], 2, "Unknown: shoes. This service offers age, age_range, gender"),
         (["--url", "localhost 8080"], 2, "is not an address"),
         (["--url", "http://a", "--grpc", "b:1"], 2, "--url or --grpc"),
         (["--max-faces", "0"], 2, "--max-faces"),
