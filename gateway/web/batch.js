@@ -8,7 +8,8 @@ const DECADES = [[0, "under 10"], [10, "10 to 19"], [20, "20 to 29"], [30, "30 t
 export const COLUMNS = [
   "picture", "width", "height", "faces", "face", "x1", "y1", "x2", "y2", "confidence", "age", "gender", "gender_probability",
   "emotion", "emotion_probability", "race", "race_probability", "liveness", "is_real", "glasses", "glasses_probability",
-  "mask", "mask_probability", "hat", "hat_probability", "beauty", "quality", "yaw", "pitch", "roll", "error",
+  "mask", "mask_probability", "hat", "hat_probability", "beauty", "quality", "yaw", "pitch", "roll",
+  "age_range_low", "age_range_high", "error",
 ];
 
 export function tile(item, onChoose) {
@@ -58,6 +59,7 @@ export function csv(items) {
 
 function cells(face) {
   const row = { ...face.box, confidence: face.confidence, age: face.age, beauty: face.beauty, quality: face.quality?.overall, ...face.pose };
+  if (face.age_range) Object.assign(row, { age_range_low: face.age_range.low, age_range_high: face.age_range.high });
   for (const name of ["gender", "hat"]) if (face[name]) Object.assign(row, { [name]: face[name].value, [`${name}_probability`]: face[name].probability });
   for (const name of ["emotion", "race"]) if (face[name]) Object.assign(row, { [name]: face[name].dominant, [`${name}_probability`]: face[name].probabilities[face[name].dominant] });
   for (const name of ["glasses", "mask"]) if (face[name]) Object.assign(row, { [name]: face[name].value, [`${name}_probability`]: face[name].probabilities[face[name].value] });
