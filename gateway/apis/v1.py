@@ -19,7 +19,6 @@ from gateway.faces import Analysis, Face
 from gateway.inference.analyzer import SmallFaces
 from gateway.pictures.decoding import rules_of
 from gateway.selection import MOST_FACES, Selection
-from gateway.settings import Settings
 
 blueprint = Blueprint("v1", __name__, url_prefix="/v1")
 
@@ -44,11 +43,9 @@ def analyze() -> Response:
     """POST /v1/analyze."""
     with services().admission.admitted(API, CALL.credentials()) as key:
         wanted = _parse(key.id if key else None)
-        settings = services().settings
-        small = _small_faces(wanted.selection, settings)
-        side_px = settings.tiled_side_px if small else settings.working_side_px
+        small = small_faces(wanted.selection.min_face_px)
         with at_work():
-            picture = services().decoders.decode(wanted.data, rules_of(settings), side_px)
+            picture = services().decoders.decode(wanted.data, rules_of(services().settings), working_side_px(small))
             analysis = services().analyzer.analyze(picture, wanted.attributes, small=small)
         return _json(render_analysis(analysis, wanted.selection, g.request_id))
 
@@ -82,9 +79,16 @@ def _parse(caller: int | None) -> AnalyzeRequest:
     return AnalyzeRequest(data, wanted(options.attributes), chosen)
 
 
-def _small_faces(selection: Selection, settings: Settings) -> SmallFaces | None:
+def small_faces(min_face_px: int) -> SmallFaces | None:
     """A caller who names the smallest face wants those that the whole picture would not show, too."""
-    return SmallFaces(selection.min_face_px, settings.max_tiles) if selection.min_face_px and settings.max_tiles else None
+    most = services().settings.max_tiles
+    return SmallFaces(min_face_px, most) if min_face_px and most else None
+
+
+def working_side_px(small: SmallFaces | None) -> int:
+    """How large the picture stays for the models, see Settings."""
+    settings = services().settings
+    return settings.tiled_side_px if small else settings.working_side_px
 
 
 def wanted(asked: str | list[str] | None) -> tuple[str, ...]:

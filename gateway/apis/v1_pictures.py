@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -18,6 +19,8 @@ from gateway.apis.wording import words
 from gateway.deadline import TIMEOUT_HEADER, at_work
 from gateway.errors import InvalidParameter, named
 from gateway.faces import Face
+from gateway.inference.analyzer import SmallFaces
+from gateway.inference.joining import among
 from gateway.pictures import drawing, redaction
 from gateway.pictures.decoding import reduced, rules_of
 from gateway.pictures.encoding import MEDIA_TYPES, encode
@@ -35,8 +38,8 @@ BY_DEFAULT = ("boxes", "labels")
 # What a label tells, where it was not asked for something else.
 LABELLED = ("age", "gender", "emotion", "liveness", "glasses", "mask", "hat")
 # The picture is looked at again until nothing is found: hidden faces may look like faces still, and of a crowd only the first 128 come.
-# What is found at the last look is covered.
-MOST_LOOKS = 4
+# What is found at the last look is covered. At the first look faces from HIDDEN_FROM_PX on are looked for in tiles.
+MOST_LOOKS, HIDDEN_FROM_PX = 4, 32
 KINDS = tuple(MEDIA_TYPES.values())
 
 
@@ -73,7 +76,8 @@ def draw() -> Response:
         wanted = _drawn(options)
         with at_work():
             picture = _decoded(data)
-            analysis = services().analyzer.analyze(_seen(picture), wanted.attributes)
+            small = v1.small_faces(wanted.selection.min_face_px)
+            analysis = services().analyzer.analyze(_seen(picture, small), wanted.attributes, small=small)
             marks = [_marks(face, wanted.shown) for face in wanted.selection.of(analysis.faces)]
             with drawing.AT_ONCE:
                 drawing.mark(picture.pixels, marks)
@@ -82,16 +86,16 @@ def draw() -> Response:
 
 def hide_faces(picture: Picture, options: out.RedactOptions) -> int:
     """Hide every face of the picture, in its own pixels; how many there were. Raises as Analyzer.analyze."""
-    chosen = Selection(min_confidence=options.min_confidence, min_face_px=options.min_face_px)
-    hidden = 0
+    chosen = Selection(max_faces=sys.maxsize, min_confidence=options.min_confidence, min_face_px=options.min_face_px)
+    small, hidden = v1.small_faces(max(HIDDEN_FROM_PX, options.min_face_px)), list[Face]()
     for look in range(1, MOST_LOOKS + 1):
-        analysis = services().analyzer.analyze(_seen(picture), ())
-        boxes = [face.box for face in chosen.of(analysis.faces)]
-        if not boxes:
+        faces = chosen.of(services().analyzer.analyze(_seen(picture, small), (), small=small).faces)
+        if not faces:
             break
-        redaction.hide(picture.pixels, boxes, "cover" if look == MOST_LOOKS else options.method, options.margin)
-        hidden += len(boxes)
-    return hidden
+        redaction.hide(picture.pixels, [face.box for face in faces], "cover" if look == MOST_LOOKS else options.method, options.margin)
+        hidden += [face for face in faces if not among(face, hidden)] if hidden else faces
+        small = None
+    return len(hidden)
 
 
 def _decoded(data: bytes) -> Picture:
@@ -101,9 +105,9 @@ def _decoded(data: bytes) -> Picture:
     return replace(picture, pixels=np.require(picture.pixels, requirements=["C", "W"]))
 
 
-def _seen(picture: Picture) -> Picture:
+def _seen(picture: Picture, small: SmallFaces | None) -> Picture:
     """What the models see of it: as /v1/analyze decodes it."""
-    return replace(picture, pixels=reduced(picture.pixels, services().settings.working_side_px))
+    return replace(picture, pixels=reduced(picture.pixels, v1.working_side_px(small)))
 
 
 def _drawn(options: out.DrawOptions) -> Drawn:

@@ -16,9 +16,14 @@ def joined(faces: Iterable[Face]) -> tuple[Face, ...]:
     """The most confident of those that are one face, by falling confidence."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: (-face.confidence, -face.box.area, face.box.x1)):
-        if not any(_same(face.box, other.box) for other in kept):
+        if not among(face, kept):
             kept.append(face)
     return tuple(kept)
+
+
+def among(face: Face, others: Iterable[Face]) -> bool:
+    """Whether it is one of the others."""
+    return any(_same(face.box, other.box) for other in others)
 
 
 def uncut(faces: Iterable[Face], tile: Box, width_px: float, height_px: float) -> list[Face]:

@@ -61,7 +61,9 @@ class Uploads:
         with self._watched() as upload, suppress(Exception):
             while not upload.late and time.monotonic() < upload.ends_s and left != 0:
                 piece = body.read(PIECE_BYTES if left is None else min(left, PIECE_BYTES))
-                left = 0 if not piece else left and left - len(piece)
+                if not piece:
+                    break
+                left = None if left is None else left - len(piece)
 
     @contextmanager
     def _watched(self) -> Iterator[_Upload]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,13 +171,45 @@ def test_faces_that_were_not_meant_stay(client: FlaskClient, triton: FakeTriton)
     assert post(client, "/v1/redact?min_face_px=400", sent).headers["X-Faces"] == "0"
 
 
+def with_most_tiles(app: Flask, most: int) -> None:
+    parts = app.extensions[KEY]
+    app.extensions[KEY] = replace(parts, settings=parts.settings.model_copy(update={"max_tiles": most}))
+
+
 def test_large_pictures_come_back_in_full_size(client: FlaskClient, once: FakeTriton, app: Flask) -> None:
+    with_most_tiles(app, 0)
     sent = written(Image.new("RGB", (3300, 1700), "white"), "JPEG", quality=50)
     answer = post(client, "/v1/redact?method=cover", sent)
     assert once.shape == (850, 1650, 3)  # what the models saw
     got = pixels(answer.data)
     assert got.shape == (1700, 3300, 3)
     assert got[180, 120].max() < 60  # the middle of the face, at twice the place
+
+
+@pytest.mark.parametrize(
+    ("path", "most", "calls"), [("redact?method=cover", 6, 8), ("draw?min_face_px=40", 6, 7), ("draw", 6, 1), ("redact?method=cover", 0, 2)]
+)
+def test_small_faces_are_looked_for_in_tiles(
+    client: FlaskClient, triton: FakeTriton, app: Flask, monkeypatch: pytest.MonkeyPatch, path: str, most: int, calls: int
+) -> None:
+    """At the first look at a picture of 3300x1700: the whole and six tiles. In the second tile there is a face."""
+    shapes: list[tuple[int, ...]] = []
+    infer = triton.infer
+
+    def looked(image: NDArray[np.uint8], outputs: Any) -> Any:
+        shapes.append(image.shape)
+        triton.faces = 1 if len(shapes) == min(3, calls - 1) else 0
+        answer = infer(image, outputs)
+        return {**answer, "BOXES": answer["BOXES"] + 100}  # away from the edges, at which faces are cut
+
+    with_most_tiles(app, most)
+    monkeypatch.setattr(triton, "infer", looked)
+    answer = post(client, f"/v1/{path}", written(Image.new("RGB", (3300, 1700), "white"), "JPEG", quality=50))
+    assert (answer.status_code, len(shapes)) == (200, calls)
+    changed = pixels(answer.data).min(2) < 128
+    assert changed.any() == (calls > 1)
+    if most and changed.any():
+        assert not changed[:, :800].any()
 
 
 def test_three_kinds_of_body(client: FlaskClient, once: FakeTriton, astronaut: bytes) -> None:
