@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ class FakeTriton:
         return self.ready
 
     def served_config(self, model: str) -> Any:
-        return _config(model)
+        return deepcopy(_config(model))  # a test may change what it gets
 
 
 @cache

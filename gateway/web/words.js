@@ -24,7 +24,8 @@ export function headline(face) {
 
 export function facts(face) {
   const rows = [["confidence", percent(face.confidence)]];
-  if (face.age !== undefined) rows.push(["age", `about ${Math.round(face.age)} years`]);
+  const range = face.age_range && `, ${Math.round(face.age_range.low)} to ${Math.round(face.age_range.high)}`;
+  if (face.age !== undefined) rows.push(["age", `about ${Math.round(face.age)} years${range ?? ""}`]);
   if (face.gender) rows.push(["gender", `${face.gender.value}, ${percent(face.gender.probability)}`]);
   if (face.liveness) rows.push(["liveness", face.liveness.is_real ? `living face, ${percent(face.liveness.score)}` : `picture of a face, ${percent(1 - face.liveness.score)}`]);
   for (const name of ["glasses", "mask"]) if (face[name]) rows.push([name, `${face[name].value}, ${percent(face[name].probabilities[face[name].value])}`]);
