@@ -9,6 +9,7 @@ import click
 
 from gateway.apis.vendors import VENDORS
 from gateway.callers.keys import Key, KeyStore, State
+from gateway.commands import running
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 
@@ -27,6 +28,8 @@ APIS = {"vultus": False} | {vendor.name: vendor.paired for vendor in VENDORS}
 @click.pass_context
 def keys(context: click.Context, keys_url: str | None) -> None:
     """Issue and manage the keys of callers."""
+    if keys_url is None:
+        _check_running(Settings().keys_url)
     context.obj = KeyStore((Settings(keys_url=keys_url) if keys_url else Settings()).keys_url)
 
 
@@ -89,6 +92,17 @@ def usage(store: KeyStore, number: int) -> None:
     """Successful calls of key NUMBER by month."""
     for month, calls in _guarded(lambda: store.usage(number)):
         click.echo(f"{month}  {calls}")
+
+
+def _check_running(url: str) -> None:
+    """Refuse a database that nobody named while all gateways here ask other ones: its keys would protect nothing."""
+    asked = running.databases()
+    if asked and url not in asked.values():
+        number, other = next(iter(asked.items()))
+        raise click.ClickException(
+            f"The gateway that runs here (process {number}) asks {KeyStore(other).place}, and this command would use "
+            f"{KeyStore(url).place}: name the one that is meant with --keys-url."
+        )
 
 
 def _set_state(store: KeyStore, number: int, state: State) -> None:

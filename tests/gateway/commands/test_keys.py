@@ -13,8 +13,17 @@ from click.testing import CliRunner
 
 from gateway import settings
 from gateway.callers.keys import KeyStore
+from gateway.commands import running
 from gateway.commands.main import main
 from gateway.settings import CLONE, Settings
+
+# The command on a machine where no gateway runs: another test's may.
+WITHOUT_OTHERS = "from gateway.commands import running, main; running.databases = dict; main.main()"
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "databases", dict)
 
 
 def mode(path: Path) -> int:
@@ -32,7 +41,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_one_database_from_every_folder(data: Path, tmp_path: Path) -> None:
     for number, name in enumerate(("one", "two"), 1):
         (folder := tmp_path / name).mkdir()
-        command = [sys.executable, "-m", "gateway.commands.main", "keys", "create", "vultus", name]
+        command = [sys.executable, "-c", WITHOUT_OTHERS, "keys", "create", "vultus", name]
         said = subprocess.run(
             command, cwd=folder, env={**os.environ, "PYTHONPATH": str(CLONE)}, capture_output=True, text=True, check=True
         ).stdout
@@ -108,3 +117,31 @@ def test_a_folder_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch
     result = CliRunner().invoke(main, ["keys", "create", "vultus", "me"])
     assert result.exit_code == 1
     assert "/proc/none/keys.sqlite cannot be written" in result.stderr
+
+
+def test_another_database_than_that_of_the_running_gateway_is_refused(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = f"sqlite:///{tmp_path}/other.sqlite"
+    monkeypatch.setattr(running, "databases", lambda: {4321: asked})
+    result = CliRunner().invoke(main, ["keys", "create", "vultus", "me"])
+    assert result.exit_code == 1
+    assert all(told in result.stderr for told in ("process 4321", asked, f"sqlite:///{data}/keys.sqlite", "--keys-url"))
+    assert not data.exists()
+    assert CliRunner().invoke(main, ["keys", "--keys-url", f"sqlite:///{data}/mine.sqlite", "create", "vultus", "me"]).exit_code == 0
+    monkeypatch.setenv("VULTUS_KEYS_URL", asked)
+    assert CliRunner().invoke(main, ["keys", "create", "vultus", "me"]).exit_code == 0
+
+
+def test_running_gateways_and_their_databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").mkdir()
+    told = {
+        "11": (running.GATEWAY, b"VULTUS_DATA=mine"),
+        "12": (running.GATEWAY, b"VULTUS_KEYS_URL=postgresql+psycopg://u@db/v"),
+        "13": (b"x", b""),
+    }
+    for number, (command, environment) in told.items():
+        (folder := tmp_path / number).mkdir()
+        (folder / "cmdline").write_bytes(b"python\0-m\0gunicorn\0" + command + b"\0")
+        (folder / "environ").write_bytes(b"HOME=/root\0" + environment + b"\0")
+        (folder / "cwd").symlink_to(tmp_path / "home")
+    monkeypatch.setattr(running, "PROCESSES", tmp_path)
+    assert dict(running._databases()) == {11: f"sqlite:///{tmp_path}/home/mine/keys.sqlite", 12: "postgresql+psycopg://u@db/v"}
