@@ -25,9 +25,10 @@ FourInts = Annotated[list[int], Field(min_length=4, max_length=4)]
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """One API: where it lives, how it fails, how it is called. The first of `calls` is its sample."""
+    """One API: where it lives, how it fails, how it is called. The first of `calls` is its sample; `title` is its name for people."""
 
     name: str
+    title: str
     prefixes: tuple[str, ...]
     blueprint: Blueprint
     fail: Callable[[GatewayError], Response]

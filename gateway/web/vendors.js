@@ -1,22 +1,14 @@
-// How each API is asked: path, form field or JSON, and where a key goes.
-const form = (field) => (file) => {
-  const body = new FormData();
-  body.append(field, file, file.name);
-  return { body };
-};
+import { APIS } from "./calls.js";
 
-export const APIS = {
-  "Vultus": { path: "v1/analyze", field: "image", header: "X-API-Key", ask: form("image") },
-  "ARSA": { path: "api/v1/face_analytics", field: "face_image", header: "x-key-secret", ask: form("face_image") },
-  "MachineSense": {
-    path: "faceapi/v1/face_age_detection",
-    json: true,
-    ask: async (file, key) => ({ body: JSON.stringify({ image: await base64(file), api_key: key || "none" }), type: "application/json" }),
-  },
-  "AILabTools": { path: "api/portrait/analysis/face-analyzer-advanced", field: "image", header: "ailabapi-api-key", ask: form("image") },
-  "Scaleflex": { path: "images/face-analysis/upload/", field: "file", header: "Filerobot-Key", ask: form("file") },
-  "Coqnitics": { path: "analyze", field: "filename", ask: form("filename") },
-};
+export { APIS };
+
+async function bodyOf(api, file, key) {
+  if (api.json) return JSON.stringify({ [api.field]: await base64(file), ...(api.key_in_body && { [api.key]: key || "none" }) });
+  const body = new FormData();
+  body.append(api.field, file, file.name);
+  if (api.key_in_body && key) body.append(api.key, key);
+  return body;
+}
 
 async function base64(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());
@@ -35,27 +27,36 @@ export async function redact(file, key, query) {
 
 export async function ask(name, file, key, query = "") {
   const api = APIS[name];
-  const { body, type } = await api.ask(file, key);
   const headers = {};
-  if (type) headers["Content-Type"] = type;
-  if (key && api.header) headers[api.header] = key;
-  const answer = await fetch(api.path + query, { method: "POST", body, headers });
+  if (api.json) headers["Content-Type"] = "application/json";
+  if (key && !api.key_in_body) headers[api.key] = key;
+  const answer = await fetch(api.path + query, { method: "POST", body: await bodyOf(api, file, key), headers });
   return { ok: answer.ok, status: answer.status, json: await answer.json() };
 }
 
+// A program in which photo.jpg is the picture and KEY the caller's key.
 export function program(name, language) {
   const api = APIS[name];
   const url = new URL(api.path, document.baseURI).href;
+  const inBody = api.key_in_body ? { [api.key]: "KEY" } : {};
+  const header = api.key_in_body ? undefined : api.key;
   if (language === "curl") {
-    if (api.json) return `base64 -w0 photo.jpg | jq -R '{image: ., api_key: "KEY"}' | curl --json @- ${url}`;
-    return `curl${api.header ? ` -H '${api.header}: KEY'` : ""} -F ${api.field}=@photo.jpg ${url}`;
+    const given = header ? ` -H '${header}: KEY'` : "";
+    if (api.json) {
+      const more = Object.entries(inBody).map(([field, value]) => `, ${field}: "${value}"`).join("");
+      return `base64 -w0 photo.jpg | jq -R '{${api.field}: .${more}}' | curl${given} --json @- ${url}`;
+    }
+    return `curl${given} -F ${api.field}=@photo.jpg${Object.entries(inBody).map(([field, value]) => ` -F ${field}=${value}`).join("")} ${url}`;
   }
   if (language === "Python") {
-    if (api.json) return `import base64, requests\n\nimage = base64.b64encode(open("photo.jpg", "rb").read()).decode()\nprint(requests.post("${url}", json={"image": image, "api_key": "KEY"}, timeout=30).json())`;
-    const headers = api.header ? `headers={"${api.header}": "KEY"}, ` : "";
-    return `import requests\n\nprint(requests.post("${url}", ${headers}files={"${api.field}": open("photo.jpg", "rb")}, timeout=30).json())`;
+    const headers = header ? `headers={"${header}": "KEY"}, ` : "";
+    const fields = Object.entries(inBody).map(([field, value]) => `"${field}": "${value}"`).join(", ");
+    if (api.json) return `import base64, requests\n\nimage = base64.b64encode(open("photo.jpg", "rb").read()).decode()\nprint(requests.post("${url}", ${headers}json={"${api.field}": image${fields && `, ${fields}`}}, timeout=30).json())`;
+    return `import requests\n\nprint(requests.post("${url}", ${headers}${fields && `data={${fields}}, `}files={"${api.field}": open("photo.jpg", "rb")}, timeout=30).json())`;
   }
-  if (api.json) return `const answer = await fetch("${url}", { method: "POST", body: JSON.stringify({ image: base64, api_key: "KEY" }) });\nconsole.log(await answer.json());`;
-  const headers = api.header ? `, headers: { "${api.header}": "KEY" }` : "";
-  return `const body = new FormData();\nbody.append("${api.field}", file);\nconst answer = await fetch("${url}", { method: "POST", body${headers} });\nconsole.log(await answer.json());`;
+  const headers = header ? `, headers: { "${header}": "KEY" }` : "";
+  const fields = Object.entries(inBody).map(([field, value]) => `, ${field}: "${value}"`).join("");
+  if (api.json) return `const answer = await fetch("${url}", { method: "POST"${headers}, body: JSON.stringify({ ${api.field}: base64${fields} }) });\nconsole.log(await answer.json());`;
+  const appended = Object.entries(inBody).map(([field, value]) => `body.append("${field}", "${value}");\n`).join("");
+  return `const body = new FormData();\nbody.append("${api.field}", file);\n${appended}const answer = await fetch("${url}", { method: "POST", body${headers} });\nconsole.log(await answer.json());`;
 }

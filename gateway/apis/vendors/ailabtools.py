@@ -236,4 +236,4 @@ def _pose(face: Face) -> list[float] | None:
     return [min(limit, max(-limit, angle)) for angle, limit in zip(angles, POSE_LIMITS, strict=True)]
 
 
-VENDOR = Vendor("ailabtools", ("/api/portrait/", "/api/common/"), blueprint, fail, (ANALYZER,))
+VENDOR = Vendor("ailabtools", "AILabTools", ("/api/portrait/", "/api/common/"), blueprint, fail, (ANALYZER,))

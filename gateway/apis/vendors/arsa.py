@@ -245,4 +245,4 @@ def _latency_ms(started: float) -> float:
     return round((time.perf_counter() - started) * 1e3, 2)
 
 
-VENDOR = Vendor("arsa", ("/api/v1/",), blueprint, fail, (ANALYTICS, LIVENESS))
+VENDOR = Vendor("arsa", "ARSA", ("/api/v1/",), blueprint, fail, (ANALYTICS, LIVENESS))

@@ -149,4 +149,4 @@ def _face(face: Face, analysis: Analysis) -> dict[str, Any]:
     }
 
 
-VENDOR = Vendor("coqnitics", ("/analyze",), blueprint, fail, (ANALYZE,), cors=True)
+VENDOR = Vendor("coqnitics", "Coqnitics", ("/analyze",), blueprint, fail, (ANALYZE,), cors=True)

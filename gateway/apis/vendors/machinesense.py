@@ -142,4 +142,4 @@ def _image(value: object) -> bytes:
     return data
 
 
-VENDOR = Vendor("machinesense", ("/faceapi/",), blueprint, fail, (AGE, GENDER, EXPRESSION))
+VENDOR = Vendor("machinesense", "MachineSense", ("/faceapi/",), blueprint, fail, (AGE, GENDER, EXPRESSION))

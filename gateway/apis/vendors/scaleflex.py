@@ -334,4 +334,4 @@ def _suffix(data: bytes) -> str:
     return starts.get(data[:2], "webp")
 
 
-VENDOR = Vendor("scaleflex", ("/images/", "/regenerate/", "/deliver/"), blueprint, fail, (UPLOAD, BY_URL))
+VENDOR = Vendor("scaleflex", "Scaleflex", ("/images/", "/regenerate/", "/deliver/"), blueprint, fail, (UPLOAD, BY_URL))
