@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from gateway.errors import KeyMissing, RateLimited, UpstreamUnavailable
 
 log = logging.getLogger("vultus.admission")
 
+# Number of the key that the current request was let in with, for its line in the log; whoever begins a request sets it to None.
+CALLER: ContextVar[int | None] = ContextVar("caller", default=None)
 CLOCK_SLACK_S = 1.0
 # A Redis that is gone must not hold the places of those who call.
 REDIS_TIMEOUTS: dict[str, Any] = {"socket_timeout": 2, "socket_connect_timeout": 2}
@@ -60,6 +63,7 @@ class Admission:
         if not credentials.secret or (credentials.paired and not credentials.identifier):
             raise KeyMissing
         key = self._store.find(api, credentials.secret, credentials.identifier if credentials.paired else None)
+        CALLER.set(key.id)
         if key.rate_per_s is not None:
             self._check_rate(key, key.rate_per_s)
         return key
