@@ -15,8 +15,8 @@ import pytest
 from dnslib.server import DNSServer
 from tritonclient.grpc import service_pb2_grpc
 
-from gateway.inference.analyzer import GEOMETRY
 from gateway.inference.triton import TritonClient
+from gateway.models import GEOMETRY
 from scripts.faults.rollout import BUSY_WITHIN_S, NAME, HeadlessService, Rollout, report
 from scripts.traffic.answers import Verdict
 from scripts.traffic.load import Event

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from gateway.apis.services import KEY
 from gateway.app import create_app
 from gateway.errors import UpstreamUnavailable
-from gateway.inference.analyzer import GEOMETRY
 from gateway.inference.tls import Tls
 from gateway.inference.triton import TritonClient
+from gateway.models import GEOMETRY
 from gateway.settings import Settings
 from tests.grpc_server import Scripted, serving
 
@@ -44,14 +44,14 @@ class Files:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
     folder, authority, stranger = tmp_path_factory.mktemp("pem"), trustme.CA(), trustme.CA()
     server, gateway = authority.issue_cert("localhost"), authority.issue_cert("gateway.vultus")
-    paths = [folder / name for name in ("ca.pem", "gateway.pem", "gateway.key", "stranger.pem")]
+    paths = folder / "ca.pem", folder / "gateway.pem", folder / "gateway.key", folder / "stranger.pem"
     contents = (authority.cert_pem, gateway.cert_chain_pems[0], gateway.private_key_pem, stranger.cert_pem)
     for path, content in zip(paths, contents, strict=True):
         content.write_to_path(path)
     pair = (server.private_key_pem.bytes(), server.cert_chain_pems[0].bytes())
     asks = grpc.ssl_server_credentials([pair], authority.cert_pem.bytes(), require_client_auth=True)
     with serving(Scripted(), credentials=asks) as (_, port):
-        yield Files(*paths, f"localhost:{port}")
+        yield Files(*paths, address=f"localhost:{port}")
 
 
 def test_who_has_a_certificate_of_the_authority_is_answered(files: Files) -> None:
