@@ -21,8 +21,8 @@ from tests.docker.test_images import _version
 from tests.served import ROOT
 
 VERSIONS = ("1.30", "1.31", "1.32", "1.33", "1.34", kubernetes_validate.latest_version())
-# Extensions of Kubernetes, whose schemas no Python package has. What they name and ask is compared below and in test_monitoring.py; their
-# structure was checked once against the types generated from their definitions (docker/helm/README.md).
+# Of extensions of Kubernetes, which kubernetes_validate does not know.
+CRDS = ROOT / "tests" / "docker" / "crds"
 EXTENSIONS = {"ServiceMonitor", "PrometheusRule", "ScaledObject", "ExternalSecret", "Gateway", "HTTPRoute"}
 DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
@@ -59,6 +59,42 @@ def test_a_wrong_manifest_is_seen() -> None:
     wrong["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, "1.30", strict=True)
+
+
+def closed(schema: Any) -> Any:
+    """The schema, with unknown fields refused as `kubectl apply` (strict) refuses them."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    known = {key: closed(part) for key, part in schema.items()}
+    if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        known.setdefault("additionalProperties", False)
+    return known
+
+
+def check_extension(manifest: Manifest) -> None:
+    """Raises ValidationError, and FileNotFoundError for a version of a kind that has no schema here."""
+    version = manifest["apiVersion"].partition("/")[2]
+    schema = json.loads((CRDS / f"{manifest['kind'].lower()}_{version}.json").read_text())
+    jsonschema.Draft7Validator(closed(schema)).validate(manifest)
+
+
+@pytest.mark.parametrize("values", SETS)
+def test_the_schemas_of_extensions_hold(values: str) -> None:
+    for manifest in rendered(values):
+        if manifest["kind"] in EXTENSIONS:
+            check_extension(manifest)
+
+
+@pytest.mark.parametrize(("values", "kind"), [("gpu", "ServiceMonitor"), ("gpu-keda", "ScaledObject"), ("cloud", "HTTPRoute")])
+def test_a_wrong_extension_is_seen(values: str, kind: str) -> None:
+    right = next(iter(of_kind(values, kind).values()))
+    check_extension(right)
+    without_spec = {key: value for key, value in right.items() if key != "spec"}
+    for wrong in ({**right, "spec": {**right["spec"], "unknown": 1}}, without_spec):
+        with pytest.raises(jsonschema.ValidationError):
+            check_extension(wrong)
 
 
 def test_the_versions_are_the_package_s() -> None:

@@ -79,6 +79,7 @@ def events(*verdicts: Verdict) -> list[Event]:
     [
         ((Verdict.RIGHT,), [3.0, 9.0], True),
         ((Verdict.RIGHT, Verdict.LOST), [3.0, 9.0], False),
+        ((Verdict.RIGHT, Verdict.REFUSED), [3.0, 9.0], False),
         ((Verdict.RIGHT, Verdict.WRONG), [3.0, 9.0], False),
         ((Verdict.RIGHT,), [3.0, None], False),
         ((Verdict.RIGHT,), [3.0, 15.1], False),
@@ -88,4 +89,6 @@ def events(*verdicts: Verdict) -> list[Event]:
 def test_what_passes(seen: tuple[Verdict, ...], waited: list[float | None], passed: bool) -> None:
     done = Rollout(events(*seen), waited)
     assert done.passed is passed
-    assert report(done).startswith(f"{len(seen)} requests: ")
+    said = report(done)
+    assert said.startswith(f"{len(seen)} requests: ")
+    assert said.count(" 200: 1\n") == sum(verdict is not Verdict.RIGHT for verdict in seen), "what failed is named"
