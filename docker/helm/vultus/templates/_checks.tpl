@@ -27,6 +27,9 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if and .Values.models.existingClaim (not .Values.models.sha256) }}
+{{- fail "models.sha256: without it nobody checks what the volume holds" }}
+{{- end }}
 {{- with .Values.triton.tls }}
 {{- if and .enabled (not $split) }}{{ fail "triton.tls: in one pod (layout single) the gateway asks Triton over the loopback" }}{{ end }}
 {{- if and .enabled (not (and .serverSecret .clientSecret)) }}{{ fail "triton.tls: name serverSecret and clientSecret" }}{{ end }}

@@ -109,6 +109,9 @@ resources: {{- include "vultus.triton.resources" . | nindent 2 }}
 securityContext: {{- include "vultus.rights" $profile.user | nindent 2 }}
 volumeMounts:
   - {name: triton-tmp, mountPath: /tmp}
+  {{- with include "vultus.models.mount" . }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- if $profile.sharedMemorySize }}
   - {name: shared-memory, mountPath: /dev/shm}
   {{- end }}
