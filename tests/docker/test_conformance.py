@@ -43,7 +43,7 @@ class Started:
         url = f"http://127.0.0.1:{self.ports[named[probe['httpGet']['port']]]}{probe['httpGet']['path']}"
         try:
             with urllib.request.urlopen(url, timeout=limit_s) as answer:
-                return 200 <= answer.status < 400
+                return bool(200 <= answer.status < 400)
         except (urllib.error.URLError, OSError):
             return False
 

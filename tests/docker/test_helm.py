@@ -157,6 +157,7 @@ def test_nobody_has_more_rights_than_needed(values: str) -> None:
         context = pod["spec"]["securityContext"]
         assert (context["runAsNonRoot"], context["seccompProfile"]) == (True, {"type": "RuntimeDefault"})
         assert pod["spec"]["automountServiceAccountToken"] is False
+        assert pod["spec"]["enableServiceLinks"] is False
         assert {"memory", "ephemeral-storage"} <= one["resources"]["limits"].keys() & one["resources"]["requests"].keys()
     assert of_kind(values, "Secret") == {}, "no secret lies in these files"
     for space in of_kind(values, "Namespace").values():

@@ -11,7 +11,7 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 
-from tests.docker.manifests import CHART, container, of_kind, pods, template
+from tests.docker.manifests import CHART, Manifest, container, of_kind, pods, template
 
 CHECK = (CHART / "files" / "check-models").read_text()
 DIGEST = "0123456789abcdef" * 4
@@ -22,13 +22,14 @@ MORE = ("models.existingClaim=weights", "models.subPath=2026-11", f"models.sha25
 def test_both_tiers_check_and_mount_the_volume(values: str) -> None:
     for tier, pod in pods(values, MORE).items():
         spec = pod["spec"]
-        first, *others = (*spec["initContainers"], *spec["containers"])
+        every: list[Manifest] = [*spec["initContainers"], *spec["containers"]]
+        first, others = every[0], every[1:]
         assert first["args"] == [CHECK]
         assert {item["name"]: item["value"] for item in first["env"]} == {"MODELS": "/models", "SHA256": DIGEST}
         assert first["image"] in {one["image"] for one in others}, "no other image is needed"
         assert first["securityContext"] in [one["securityContext"] for one in others]
         assert {"requests", "limits"} == first["resources"].keys()
-        for one in (first, *others):
+        for one in every:
             mounts = {mount["mountPath"]: mount for mount in one["volumeMounts"]}
             assert mounts["/models"] == {"name": "models", "mountPath": "/models", "readOnly": True, "subPath": "2026-11"}
         (volume,) = [volume for volume in spec["volumes"] if volume["name"] == "models"]

@@ -3,6 +3,8 @@
 {{- $root := index . 0 -}}{{- $tier := index . 2 -}}
 serviceAccountName: {{ include "vultus.fullname" $root }}-{{ index . 1 }}
 automountServiceAccountToken: false
+# The gateway refuses variables VULTUS_... that it does not know, and Services of that name would bring some.
+enableServiceLinks: false
 terminationGracePeriodSeconds: {{ add $tier.ending.pauseSeconds $tier.ending.finishSeconds $tier.ending.marginSeconds }}
 securityContext:
   runAsNonRoot: true
