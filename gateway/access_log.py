@@ -14,6 +14,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from gateway import log_lines, metrics, tracing
 from gateway.apis.vendors import vendor_of
+from gateway.callers.admission import CALLER
 from gateway.deadline import CURRENT
 
 log = logging.getLogger("vultus.access")
@@ -39,6 +40,7 @@ def install(app: Flask) -> None:
         given = request.headers.get("X-Request-ID", "")
         g.request_id = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
         g.started = time.perf_counter()
+        CALLER.set(None)
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -77,6 +79,7 @@ def _fields(route: str, status: int, seconds: float) -> dict[str, Any]:
         "status": status,
         "bytes_in": request.content_length,
         "duration_ms": round(seconds * 1e3, 2),
+        "key": CALLER.get(),
     }
     trace_id = tracing.trace_id()
     return fields | {"trace_id": trace_id} if trace_id else fields

@@ -18,6 +18,7 @@ from gateway.apis.vendors import VENDORS, vendor_of
 from gateway.callers.admission import Admission
 from gateway.callers.keys import KeyStore
 from gateway.inference.analyzer import Analyzer
+from gateway.inference.tls import Tls
 from gateway.inference.triton import TritonClient
 from gateway.intake import cors, hooks
 from gateway.intake.latency_estimate import Pace
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_TEXT_FIELD_BYTES
     app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     client = triton or TritonClient(
-        settings.triton, settings.deadline_s, settings.shared_memory, settings.cancel_at_triton, settings.triton_secret
+        settings.triton, settings.deadline_s, settings.shared_memory, settings.cancel_at_triton, settings.triton_secret, _tls(settings)
     )
     catalogue = read_catalogue(settings.model_repository)
     admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url, settings.failed_s)
@@ -83,6 +84,12 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
         app.register_error_handler(unreadable, lambda _: _fail(e.MalformedBody()))
     app.register_error_handler(Exception, _defect)
     return app
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if not settings.triton_tls:
+        return None
+    return Tls(settings.triton_tls_authority, settings.triton_tls_certificate, settings.triton_tls_key)
 
 
 def _check_key() -> None:

@@ -6,9 +6,9 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 
@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     triton_secret: SecretStr = Field(
         SecretStr(""), description="Sent to Triton in the header triton-grpc-protocol-vultus, which opens protocols that it restricts."
     )
+    triton_tls: bool = Field(False, description="Whether calls of Triton go by TLS.")
+    triton_tls_authority: FilePath | None = Field(
+        None, description="PEM file of the authorities that may have signed Triton's certificate; unset: the public ones."
+    )
+    triton_tls_certificate: FilePath | None = Field(None, description="PEM file of the gateway's own certificate, for a Triton that asks.")
+    triton_tls_key: FilePath | None = Field(None, description="PEM file of the key to that certificate.")
     deadline_s: float = Field(
         9.0,
         gt=0,
@@ -131,3 +137,12 @@ class Settings(BaseSettings):
     @classmethod
     def _pictures_in_data(cls, url: str, info: ValidationInfo) -> str:
         return url if url.startswith("s3://") else str(info.data["data"] / url)
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> Self:
+        files = (self.triton_tls_authority, self.triton_tls_certificate, self.triton_tls_key)
+        if any(files) and not self.triton_tls:
+            raise ValueError("files for TLS to Triton are named, but triton_tls is not set: calls would go in the clear")
+        if (self.triton_tls_certificate is None) != (self.triton_tls_key is None):
+            raise ValueError("triton_tls_certificate and triton_tls_key belong together")
+        return self

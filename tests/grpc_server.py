@@ -70,11 +70,12 @@ def empty_answer() -> Any:
 
 
 @contextmanager
-def serving(servicer: Scripted, port: int = 0) -> Iterator[tuple[grpc.Server, int]]:
-    """The server and its port on the loopback."""
+def serving(servicer: Scripted, port: int = 0, credentials: grpc.ServerCredentials | None = None) -> Iterator[tuple[grpc.Server, int]]:
+    """The server and its port on the loopback; by TLS with `credentials`."""
     server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    where = f"127.0.0.1:{port}"
+    bound = server.add_secure_port(where, credentials) if credentials else server.add_insecure_port(where)
     server.start()
     try:
         yield server, bound

@@ -1,7 +1,8 @@
 # Triton without a GPU: the server of the nvidia-pytriton wheel and our ONNX backend, as scripts/serve runs them: far smaller than
 # NVIDIA's image, and the very server that the tests run. From the repository's top folder:
 #   docker build -f docker/triton/cpu.Dockerfile -t vultus-triton:0.1.0-cpu .
-ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
+# As in docker/gateway/Dockerfile.
+ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm@sha256:86adf8dbadc3d6e82ee5dd2c74bec2e1c2467cdad47886280501df722372d2e1
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build

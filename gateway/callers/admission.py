@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from gateway.errors import FaceTooSmall, KeyMissing, NoFace, RateLimited, Reques
 
 log = logging.getLogger("vultus.admission")
 
+# Number of the key that the current request was let in with, for its line in the log; whoever begins a request sets it to None.
+CALLER: ContextVar[int | None] = ContextVar("caller", default=None)
 CLOCK_SLACK_S = 1.0
 # Failed calls cost no quota, so their time is limited, for each process by itself. That no face is there is an answer.
 MS, NO_FAILURES = 1000, (NoFace, FaceTooSmall)
@@ -59,7 +62,9 @@ class Admission:
             return None
         if not credentials.secret or (credentials.paired and not credentials.identifier):
             raise KeyMissing
-        return self._store.find(api, credentials.secret, credentials.identifier if credentials.paired else None)
+        key = self._store.find(api, credentials.secret, credentials.identifier if credentials.paired else None)
+        CALLER.set(key.id)
+        return key
 
     def check(self, api: str, credentials: Credentials) -> Key | None:
         """As `know`, and count the call against the key's rate. Raises RateLimited too, also when failed calls took too long."""

@@ -21,6 +21,7 @@ from gateway.errors import GatewayError, InternalError, ModelContractError, Upst
 from gateway.inference.breaker import Breaker
 from gateway.inference.retry import QUEUE_FULL, QUEUED_TOO_LONG, nobody_there, retrying
 from gateway.inference.shared_pixels import Region, SharedPixels
+from gateway.inference.tls import Tls
 from gateway.models import ENSEMBLE, Config
 
 Tensors = dict[str, NDArray[Any]]
@@ -61,9 +62,15 @@ class TritonClient:
     """One channel a process, made on first use and therefore after gunicorn has forked. Thread-safe."""
 
     def __init__(
-        self, address: str, deadline_s: float, shared_memory: bool = True, cancels: bool = False, secret: SecretStr = NO_SECRET
+        self,
+        address: str,
+        deadline_s: float,
+        shared_memory: bool = True,
+        cancels: bool = False,
+        secret: SecretStr = NO_SECRET,
+        tls: Tls | None = None,
     ) -> None:
-        self._address, self._deadline_s, self._cancels, self._secret = address, deadline_s, cancels, secret
+        self._address, self._deadline_s, self._cancels, self._secret, self._tls = address, deadline_s, cancels, secret, tls
         self._shared = SharedPixels(address, shared_memory)
         self._lock = threading.Lock()
         self._client: triton.InferenceServerClient | None = None
@@ -192,17 +199,17 @@ class TritonClient:
     def _connection(self) -> triton.InferenceServerClient:
         with self._lock:
             if self._client is None:
-                self._client = connect(self._address, self._secret)
+                self._client = connect(self._address, self._secret, self._tls)
             return self._client
 
 
-def connect(address: str, secret: SecretStr = NO_SECRET) -> triton.InferenceServerClient:
-    """A client that shows `secret` with every call: Triton looks at it where it restricts a protocol."""
+def connect(address: str, secret: SecretStr = NO_SECRET, tls: Tls | None = None) -> triton.InferenceServerClient:
+    """A client, by TLS if that is given, that shows `secret` with every call: Triton looks at it where it restricts a protocol."""
 
     def show(request: Any) -> None:
         request.headers = {**(request.headers or {}), SECRET_HEADER: secret.get_secret_value()}
 
-    client = triton.InferenceServerClient(address, channel_args=CHANNEL_OPTIONS)
+    client = triton.InferenceServerClient(address, channel_args=CHANNEL_OPTIONS, **(tls.arguments() if tls else {}))
     if secret:
         client.register_plugin(show)
     return client

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from scripts.faults import rollout
 from scripts.faults.faults import FAULTS, Fault, Impossible
 from scripts.faults.place import Place, broken_place
 from scripts.traffic.answers import Verdict
@@ -55,6 +56,8 @@ class Outcome:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line. Returns the exit status."""
     options = _parser().parse_args(arguments)
+    if options.rollout:
+        return rollout.main(options.clients, retry=not options.no_retry)
     chosen = [fault for fault in FAULTS if not options.faults or any(part in fault.name for part in options.faults)]
     if options.list:
         sys.stdout.writelines(f"{fault.name}\n" for fault in FAULTS)
@@ -76,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/chaos.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faults", nargs="*", metavar="FAULT", help="parts of names (default: all)")
+    parser.add_argument("--rollout", action="store_true", help="replace two Tritons one after the other, and nothing else (rollout.py)")
     parser.add_argument("--list", action="store_true", help="name the faults, then stop")
     parser.add_argument("--clients", type=int, default=4, help="concurrent clients (default %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="gateway processes (default %(default)s)")

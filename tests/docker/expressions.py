@@ -10,6 +10,7 @@ from typing import Any
 import promql_parser
 import yaml
 
+from tests.docker.manifests import of_kind
 from tests.served import ROOT
 
 MONITORING = ROOT / "docker" / "monitoring"
@@ -24,17 +25,22 @@ class Expression:
 
 
 def expressions() -> Iterator[Expression]:
-    """Of alerts, dashboard, adapter and KEDA."""
-    for group in yaml.safe_load((MONITORING / "alerts.yaml").read_text())["spec"]["groups"]:
+    """Of alerts, dashboard and adapter."""
+    for group in yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"]:
         yield from (Expression(rule["alert"], rule["expr"]) for rule in group["rules"])
     for panel in panels():
         yield from (Expression(panel["title"], target["expr"].replace("$__rate_interval", "1m")) for target in panel["targets"])
-    for rule in yaml.safe_load((MONITORING / "adapter.yaml").read_text())["rules"]["custom"]:
+    adapter = yaml.safe_load((MONITORING / "adapter.yaml").read_text())["rules"]
+    for rule in (*adapter["custom"], *adapter["external"]):
         series = rule["seriesQuery"].partition("{")[0]
         text = rule["metricsQuery"].replace("<<.Series>>", series).replace("<<.LabelMatchers>>", 'namespace="vultus"')
         yield Expression(rule["name"]["as"], text.replace("<<.GroupBy>>", "pod"))
         yield Expression(rule["name"]["as"], rule["seriesQuery"])
-    for scaled in yaml.safe_load_all((ROOT / "docker/kubernetes/components/keda/scaled-objects.yaml").read_text()):
+
+
+def of_keda() -> Iterator[Expression]:
+    """Those that KEDA asks Prometheus."""
+    for scaled in of_kind("gpu-keda", "ScaledObject").values():
         yield from (Expression("KEDA", trigger["metadata"]["query"]) for trigger in scaled["spec"]["triggers"])
 
 

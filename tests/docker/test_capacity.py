@@ -82,7 +82,7 @@ def test_measuring() -> None:
 
 
 def test_the_documented_table_is_what_the_command_says(capsys: pytest.CaptureFixture[str]) -> None:
-    page = (ROOT / "docker" / "kubernetes" / "README.md").read_text()
+    page = (ROOT / "docker" / "helm" / "README.md").read_text()
     first, second = re.findall(r"^```\npython -m scripts\.capacity (.+)\n```\n\n((?:.+\n)+\n(?:\|.+\n)+)", page, re.M)
     main(shlex.split(first[0]))
     assert capsys.readouterr().out == first[1]

@@ -9,10 +9,10 @@ import pytest
 
 from gateway.settings import Settings
 from tests.docker.image import instructions
-from tests.docker.manifests import OVERLAYS
+from tests.docker.manifests import SETS, VALUES
 from tests.served import ROOT
 
-PAGES = [ROOT / "SECURITY.md", ROOT / "docker" / "README.md", ROOT / "docker" / "kubernetes" / "README.md"]
+PAGES = [ROOT / path for path in ("SECURITY.md", "docker/README.md", "docker/helm/README.md", "docker/operating.md", "docker/release.md")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -28,9 +28,10 @@ def test_what_a_page_names_exists(page: Path) -> None:
         assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
 
 
-def test_every_overlay_is_explained() -> None:
-    text = PAGES[2].read_text()
-    assert set(re.findall(r"^\| `([\w-]+)` \|", text, re.M)) == set(OVERLAYS)
+def test_every_set_of_values_is_explained() -> None:
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| ([^|]+) \|", PAGES[2].read_text(), re.M))
+    assert {name: tuple(re.findall(r"`([\w-]+)\.yaml`", files)) for name, files in rows.items()} == SETS
+    assert all((VALUES / f"{file}.yaml").exists() for files in SETS.values() for file in files)
 
 
 def test_every_image_is_explained() -> None:

@@ -47,7 +47,8 @@ def test_what_every_image_has(path: Path) -> None:
     assert isinstance(json.loads(parts["ENTRYPOINT"]), list)
     assert f'"{_version()}"' in parts["LABEL"]
     base = dict(line.split("=", 1) for name, line in instructions(path) if name == "ARG")
-    assert all(re.fullmatch(r"[\w./-]+:[\w.-]*\d[\w.-]*", image) for image in base.values()), "a tag with a version"
+    assert all(re.fullmatch(r"[\w./-]+:[\w.-]*\d[\w.-]*(@sha256:[0-9a-f]{64})?", image) for image in base.values()), "a tag with a version"
+    assert "@sha256:" in base.get("PYTHON_IMAGE", "@sha256:"), "the images of Python are named by digest"
     assert {value.partition(" AS ")[0] for name, value in instructions(path) if name == "FROM"} == {f"${{{name}}}" for name in base}
 
 

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.docker.conftest import Running
-from tests.docker.expressions import MONITORING, Expression, expressions, panels, selectors
-from tests.docker.manifests import of_kind
+from tests.docker.expressions import MONITORING, Expression, expressions, of_keda, panels, selectors
+from tests.docker.manifests import Manifest, of_kind
 from tests.docker.test_images import GATEWAY
 from tests.served import ROOT
 
@@ -26,7 +26,7 @@ ON_GPU = {"nv_gpu_utilization", "nv_gpu_memory_used_bytes", "nv_gpu_memory_total
 SCRAPED, FROM_SCRAPING = {"up"}, {"namespace", "pod", "job", "instance", "le"}
 
 ALL = list(expressions())
-ALERTS = [rule for group in yaml.safe_load((MONITORING / "alerts.yaml").read_text())["spec"]["groups"] for rule in group["rules"]]
+ALERTS = [rule for group in yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"] for rule in group["rules"]]
 
 
 def base(metric: str) -> str:
@@ -60,6 +60,14 @@ def test_it_is_promql_and_reads_something(expression: Expression) -> None:
     assert all(metric.startswith(("vultus_", "nv_")) or metric in SCRAPED for metric in metrics)
 
 
+def test_keda_asks_what_prometheus_has() -> None:
+    known = {selector.metric for expression in ALL for selector in selectors(expression.text)}
+    for expression in of_keda():
+        found = list(selectors(expression.text))
+        assert {selector.metric for selector in found} <= known
+        assert all("namespace" in selector.labels for selector in found), "another release's load is not ours"
+
+
 def test_what_is_no_promql_is_seen() -> None:
     with pytest.raises(ValueError, match="unclosed"):
         list(selectors("sum by (rate(x[5m])"))
@@ -91,16 +99,53 @@ def test_every_alert_says_what_to_do() -> None:
         assert re.fullmatch(r"\d+m", rule["for"])
 
 
-def test_jobs_of_the_alerts_are_the_services() -> None:
-    """The operator's job label is the name of the service."""
+def test_jobs_of_the_alerts_are_the_tiers() -> None:
+    """By `jobLabel`, whatever the release is called; in one pod by relabelling."""
     jobs = set(re.findall(r'job="(\w+)"', " ".join(rule["expr"] for rule in ALERTS)))
-    assert jobs == set(of_kind("gpu", "Service")) == set(of_kind("gpu", "ServiceMonitor"))
+    assert jobs == set(of_kind("gpu", "ServiceMonitor"))
+    for name, monitor in of_kind("gpu", "ServiceMonitor").items():
+        assert of_kind("gpu", "Service")[name]["metadata"]["labels"][monitor["spec"]["jobLabel"]] == name
+    ends = of_kind("single", "ServiceMonitor", ("monitoring.serviceMonitors=true",))["gateway"]["spec"]["endpoints"]
+    assert [end.get("relabelings") for end in ends] == [None, [{"targetLabel": "job", "replacement": "triton"}]]
 
 
 def test_autoscalers_ask_for_what_the_adapter_offers() -> None:
-    offered = {rule["name"]["as"] for rule in yaml.safe_load((MONITORING / "adapter.yaml").read_text())["rules"]["custom"]}
-    wanted = {m["pods"]["metric"]["name"] for h in of_kind("gpu", "HorizontalPodAutoscaler").values() for m in h["spec"]["metrics"]}
-    assert wanted == offered
+    rules = yaml.safe_load((MONITORING / "adapter.yaml").read_text())["rules"]
+    metrics = [m for h in of_kind("gpu", "HorizontalPodAutoscaler").values() for m in h["spec"]["metrics"]]
+    for ours, kind in (("custom", "pods"), ("external", "external")):
+        assert {m[kind]["metric"]["name"] for m in metrics if kind in m} == {rule["name"]["as"] for rule in rules[ours]}
+
+
+def threshold(metric: Manifest) -> str:
+    """What an HPA's metric is held at."""
+    target = (metric.get("pods") or metric["external"])["target"]
+    return str(target.get("averageValue") or target["value"])
+
+
+def test_keda_scales_by_the_same_numbers_as_the_hpa() -> None:
+    for name, scaler in of_kind("gpu", "HorizontalPodAutoscaler").items():
+        triggers = of_kind("gpu-keda", "ScaledObject")[name]["spec"]["triggers"]
+        assert [trigger["metadata"]["threshold"] for trigger in triggers] == [threshold(metric) for metric in scaler["spec"]["metrics"]]
+
+
+def test_every_reason_to_refuse_scales_one_tier() -> None:
+    """`breaker`, `caller_gone` and `deadline` say nothing of room."""
+    page = (ROOT / "gateway" / "README.md").read_text()
+    (said,) = re.findall(r"^Reasons: (.*?)\.$", page, re.M | re.S)
+    rules = yaml.safe_load((MONITORING / "adapter.yaml").read_text())["rules"]["external"]
+    asked = [reason for rule in rules for reason in re.findall(r'reason=~"([\w|]+)"', rule["metricsQuery"])[0].split("|")]
+    assert len(set(asked)) == len(asked)
+    assert set(asked) == set(re.findall(r"`(\w+)`", said)) - {"breaker", "caller_gone", "deadline"}
+
+
+def test_the_objective_counts_refusals_and_late_answers_of_callers() -> None:
+    objective = [rule for rule in ALERTS if rule["alert"].startswith("VultusBudget")]
+    assert len(objective) == 2
+    for rule in objective:
+        failed = re.findall(r'\{api!="service",status=~"(.*?)"\}', rule["expr"])
+        assert len(failed) == 4
+        assert all(re.fullmatch(failed[0], status) for status in ("500", "503", "504"))
+        assert set(re.findall(r"> [\d.]+ \* ([\d.]+)", rule["expr"])) == {"0.005"}
 
 
 def test_alerts_and_dashboard_are_deployed() -> None:
@@ -135,8 +180,7 @@ def promtool(arguments: Iterable[str], folder: Path) -> None:
 
 
 def test_promtool_accepts_the_alerts_and_they_fire_when_they_should(tmp_path: Path) -> None:
-    rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["spec"]
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
+    shutil.copy(MONITORING / "alerts.yaml", tmp_path / "rules.yaml")
     shutil.copy(ROOT / "tests" / "docker" / "alerts_test.yaml", tmp_path)
     promtool(["check", "rules", "rules.yaml"], tmp_path)
     promtool(["test", "rules", "alerts_test.yaml"], tmp_path)

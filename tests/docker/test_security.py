@@ -15,6 +15,7 @@ import tritonclient.grpc as grpc
 import trustme
 from tritonclient.utils import InferenceServerException
 
+from scripts import bills
 from scripts.embedded_triton.layout import build
 from scripts.locks import LOCKS
 from tests.docker.conftest import Running, free_port, wait_until
@@ -52,6 +53,15 @@ def test_the_bill_of_materials_names_every_pin(tmp_path: Path) -> None:
     named = {(part["name"], part["version"]) for part in bill["components"]}
     (lock,) = [lock for lock in LOCKS if lock.path == ROOT / words[words.index("requirements") + 1]]
     assert named == {(pin.name, next(iter(pin.specifier)).version) for pin in lock.pins()}
+
+
+def test_the_command_writes_a_bill_for_each_image(tmp_path: Path) -> None:
+    first = {path.name: path.read_bytes() for path in bills.write(tmp_path / "once")}
+    assert set(first) == {"gateway.cdx.json", "triton.cdx.json"}
+    named = {(part["name"], part["version"]) for part in json.loads(first["gateway.cdx.json"])["components"]}
+    (lock,) = [lock for lock in LOCKS if lock.path.parent.name == "gateway"]
+    assert named == {(pin.name, next(iter(pin.specifier)).version) for pin in lock.pins()}
+    assert first == {path.name: path.read_bytes() for path in bills.write(tmp_path / "again")}, "the same bytes each time"
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def test_groups_that_nobody_measured_are_an_error() -> None:
 
 
 def test_links_of_documents_become_links_of_pages() -> None:
-    text = "[a](../README.md#x) [b](kubernetes/README.md) [Dockerfile](gateway/Dockerfile) [c](https://example.org) ![d](e.png)"
+    text = "[a](../README.md#x) [b](helm/README.md) [Dockerfile](gateway/Dockerfile) [c](https://example.org) ![d](e.png)"
     assert repository.relinked(text, "docker/README.md", "images.md") == (
         "[a](quick-start.md#x) [b](kubernetes.md) Dockerfile (`docker/gateway/Dockerfile`) [c](https://example.org) ![d](e.png)"
     )
