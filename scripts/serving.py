@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.callers.exposure import only_here, refusal
-from gateway.settings import Settings
+from gateway.settings import COMPOSED, Settings
 from scripts.embedded_triton import pools
 from scripts.embedded_triton.alive import WITHOUT_PROXY
 from scripts.embedded_triton.allocation import MALLOC
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--threads", type=_at_least_one, help="threads per model (default: each model's config)")
     parser.add_argument("--trace-endpoint", metavar="URL", help="OTLP/HTTP address that traces of both tiers go to (extra `tracing`)")
-    parser.add_argument("--model-repository", type=Path, default=ROOT / "model_repository", help=argparse.SUPPRESS)
+    parser.add_argument("--model-repository", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--verbose", action="store_true", help="show Triton's own log")
     return parser
 
@@ -80,6 +80,7 @@ def _serve(options: argparse.Namespace, folder: Path, stop: threading.Event) -> 
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         raise Failure("Python 3.11 to 3.13 is needed.")
     _check_open(options)
+    options.model_repository = options.model_repository or _repository()
     port = _claim(options.host, options.port, "--port")
     embedded, address = (None, options.triton) if options.triton else _embedded(options, folder)
     if embedded:
@@ -116,6 +117,21 @@ def _check_open(options: argparse.Namespace) -> None:
     problem = refusal([options.host], Settings())
     if problem:
         raise Failure(f"{problem[:-1]}, or give --insecure-open.")
+
+
+def _repository() -> Path:
+    """The built-in models, or what `vultus models use` composed of them and of others, brought up to date."""
+    settings = Settings()
+    if (settings.data / COMPOSED).is_symlink():
+        from scripts.slots.contract import Refused
+        from scripts.slots.store import Store
+
+        try:
+            if Store(settings.data).refresh():
+                _say("the built-in models have changed: composed the repository of models again")
+        except Refused as problem:
+            raise Failure(f"The models that were chosen cannot be served ({problem}): vultus models rollback.") from None
+    return Settings().model_repository
 
 
 def _embedded(options: argparse.Namespace, folder: Path) -> tuple[EmbeddedTriton, str]:

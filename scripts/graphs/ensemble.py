@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -15,21 +17,34 @@ STEPS = ("face_prepare", DETECTOR, "face_align", *ATTRIBUTE_MODELS)
 INTERNAL = {"DETECTOR_INPUT", "SCALE", "CANDIDATES", "FACE_CROPS", "CROP_TO_IMAGE", "WIDE_CROPS"}
 
 
-def config_text(repository: Path) -> str:
-    """The ensemble's configuration: every step wired by tensor name, every tensor that is not internal put out."""
-    members = [read_config(repository / name) for name in STEPS]
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A step. `outputs`: name in the ensemble by name in the model, for those that the ensemble takes; None: all, by their own names."""
+
+    model: str
+    outputs: Mapping[str, str] | None = None
+
+
+def config_text(
+    repository: Path, members: Sequence[Member] = tuple(map(Member, STEPS)), header: str = HEADER, internal: frozenset[str] = frozenset()
+) -> str:
+    """The ensemble's configuration: every step wired by tensor name, every tensor put out that is not in INTERNAL or `internal`."""
+    configs = [read_config(repository / member.model) for member in members]
     ensemble = Config(name=ENSEMBLE, platform="ensemble", max_batch_size=0)
-    ensemble.input.append(members[0].input[0])
-    for member in members:
-        step = model_config_pb2.ModelEnsembling.Step(model_name=member.name, model_version=-1)
-        for tensor in member.input:
+    ensemble.input.append(configs[0].input[0])
+    for member, config in zip(members, configs, strict=True):
+        step = model_config_pb2.ModelEnsembling.Step(model_name=config.name, model_version=-1)
+        for tensor in config.input:
             step.input_map[tensor.name] = tensor.name
-        for tensor in member.output:
-            step.output_map[tensor.name] = tensor.name
-            if tensor.name not in INTERNAL:
-                ensemble.output.append(_unbatched(member, tensor))
+        for tensor in config.output:
+            name = tensor.name if member.outputs is None else member.outputs.get(tensor.name)
+            if name is None:
+                continue
+            step.output_map[tensor.name] = name
+            if name not in INTERNAL | internal:
+                ensemble.output.append(_unbatched(config, tensor))
         ensemble.ensemble_scheduling.step.append(step)
-    return f"{HEADER}{text_format.MessageToString(ensemble)}"
+    return f"{header}{text_format.MessageToString(ensemble)}"
 
 
 def _unbatched(member: Config, tensor: model_config_pb2.ModelOutput) -> model_config_pb2.ModelOutput:
