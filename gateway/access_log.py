@@ -54,11 +54,11 @@ def install(app: Flask) -> None:
 
 
 def api_of_request() -> str:
-    """Whose API this request belongs to: a vendor's name, `vultus` for /v1, `service` for probes, pages and what nobody owns."""
+    """The API of this request: a vendor's name, `vultus` for /v1, `service` for everything else."""
     vendor = vendor_of(request.path)
     if vendor:
         return vendor.name
-    return "vultus" if request.blueprint == "v1" else "service"
+    return "vultus" if (request.blueprint or "").startswith("v1") else "service"
 
 
 def _observe_render() -> None:

@@ -11,8 +11,8 @@ from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, Not
 
 from gateway import access_log, forms, page, tracing
 from gateway import errors as e
-from gateway.apis import health, openapi, problems, v1
-from gateway.apis.services import KEY, Services
+from gateway.apis import health, openapi, problems, v1, v1_pictures
+from gateway.apis.services import KEY, Services, services
 from gateway.apis.vendor import json_answer
 from gateway.apis.vendors import VENDORS, vendor_of
 from gateway.callers.admission import Admission
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
         settings.triton, settings.deadline_s, settings.shared_memory, settings.cancel_at_triton, settings.triton_secret
     )
     catalogue = read_catalogue(settings.model_repository)
-    admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url)
+    admission = Admission(KeyStore(settings.keys_url), settings.require_keys, settings.rate_storage_url, settings.failed_s)
     pace = Pace()
     analyzer = Analyzer(client, catalogue, pace.measured)
     decoders = Decoders(settings)
@@ -68,8 +68,8 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
         log.warning("no key has been issued: anybody who reaches this service may use it")
     tracing.install(app, settings)
     access_log.install(app)
-    hooks.install(app, settings, pace)
-    for part in (v1, health, openapi, page):
+    hooks.install(app, settings, pace, _check_key)
+    for part in (v1, v1_pictures, health, openapi, page):
         app.register_blueprint(part.blueprint)
     for vendor in VENDORS:
         app.register_blueprint(vendor.blueprint)
@@ -83,6 +83,15 @@ def create_app(settings: Settings | None = None, triton: TritonClient | None = N
         app.register_error_handler(unreadable, lambda _: _fail(e.MalformedBody()))
     app.register_error_handler(Exception, _defect)
     return app
+
+
+def _check_key() -> None:
+    """Refuse a key that comes in a header and is wrong, before the body is read. Rates and quotas are the view's."""
+    vendor = vendor_of(request.path)
+    calls, name = (vendor.calls, vendor.name) if vendor else ((v1.CALL,), v1.API)
+    call = next((call for call in calls if call.path == request.path.rstrip("/")), calls[0])
+    if not call.key_in_body:
+        services().admission.know(name, call.credentials())
 
 
 def _is_open(admission: Admission) -> bool:

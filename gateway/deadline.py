@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from gateway import metrics
 from gateway.errors import CallerGone, UpstreamTimeout
@@ -23,9 +24,19 @@ from gateway.errors import CallerGone, UpstreamTimeout
 T = TypeVar("T")
 
 TIMEOUT_HEADER = "X-Timeout-Seconds"  # how long a caller waits for the answer
-LOOK_S = 0.05  # how often a waiting call looks whether its caller hung up
+LOOK_S = 0.05  # how often a waiting call checks whether its client disconnected
 # Half-closed counts as gone, as with most proxies: a caller that has sent FIN and one that has died look the same.
 HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+class Place(Protocol):
+    """A call's place among those that decode and analyse."""
+
+    def give_back(self) -> None:
+        """For good, because the call has to wait for others; nothing when it has been given back."""
+
+    def taken(self) -> AbstractContextManager[None]:
+        """Around work: a place, the call's own or, if that was given back, another. Raises Overloaded."""
 
 
 @dataclass(slots=True)
@@ -35,6 +46,7 @@ class Call:
     ends_s: float
     connection: socket.socket | None = None
     analysed_s: float | None = None  # when the last analysis of this call was there; noted by the analyzer
+    place: Place | None = None
 
     @property
     def left_s(self) -> float:
@@ -53,14 +65,14 @@ class Call:
         return bool(poll.poll(0))
 
     def check(self) -> None:
-        """Before something costly begins. Raises UpstreamTimeout after the deadline, CallerGone when the caller hung up."""
+        """Before something costly begins. Raises UpstreamTimeout after the deadline, CallerGone when the client disconnected."""
         if self.left_s <= 0:
             metrics.REJECTED.labels("deadline").inc()
             raise UpstreamTimeout
         self._check_caller()
 
     def wait(self, answer: Future[T], cancel: Callable[[], object] | None = None) -> T:
-        """The answer, or what it raises. Raises TimeoutError at the deadline, CallerGone when the caller hung up meanwhile.
+        """The answer, or what it raises. Raises TimeoutError at the deadline, CallerGone when the client disconnected meanwhile.
 
         With `cancel` both are noticed at once and the work is cancelled. Without it hanging up is noticed when the answer is there: what
         goes on costs what it costs, and counts as under way.
@@ -88,6 +100,19 @@ CURRENT: ContextVar[Call | None] = ContextVar("vultus_call", default=None)
 def current(longest_s: float) -> Call:
     """The call that is being answered, or a new one of `longest_s` outside HTTP."""
     return CURRENT.get() or Call(time.monotonic() + longest_s)
+
+
+def wait_for_others() -> None:
+    """Before the current call waits for what is no work of this service: its place at work is given back."""
+    call = CURRENT.get()
+    if call and call.place:
+        call.place.give_back()
+
+
+def at_work() -> AbstractContextManager[None]:
+    """Around the current call's work. Raises Overloaded when it has waited for others and finds no place."""
+    call = CURRENT.get()
+    return call.place.taken() if call and call.place else nullcontext()
 
 
 def note_analysed() -> None:

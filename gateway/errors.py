@@ -1,7 +1,7 @@
 """Everything that can go wrong, once.
 
     GatewayError
-    +-- RequestError                        the caller can mend it
+    +-- RequestError                        the caller can fix it
     |   +-- MissingImage            400     no image where one is expected
     |   +-- ImageWithoutName        400     an image in a form whose part lacks the file name that the API demands
     |   +-- EmptyImage              400     an image of no bytes
@@ -27,7 +27,7 @@
     |   +-- NoFace                  422     no face, where the API demands one
     |   +-- FaceTooSmall            422     faces, but none as large as the API demands
     |   +-- RateLimited             429     too many requests in a short time
-    |   +-- CallerGone              499     the caller hung up; nobody sees this but the log
+    |   +-- CallerGone              499     the client disconnected; only the log shows this
     +-- UpstreamError                       Triton, or the way to it
     |   +-- Overloaded              503     the gateway is full; Retry-After is set
     |   +-- UpstreamUnavailable     503     not reachable, or not ready
@@ -49,7 +49,7 @@ PLAIN = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 def named(name: str, otherwise: str) -> str:
-    """What a caller calls something, where that is a plain word, else `otherwise`."""
+    """The caller's name for something if it is a plain word, else `otherwise`."""
     return name if PLAIN.fullmatch(name) else otherwise
 
 
@@ -227,7 +227,7 @@ class RateLimited(RequestError):
 
 
 class CallerGone(RequestError):
-    """The caller hung up; nobody sees this but the log."""
+    """The client disconnected; only the log shows this."""
 
     status, code, title = 499, "caller_gone", "The caller closed the connection."
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# A face whose liveness is at least this is taken for a living one.
+LIVE_FROM = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
@@ -72,6 +75,7 @@ class Face:
     pose: Pose | None = None
     landmarks: tuple[Point, ...] | None = None
     pupils: tuple[tuple[float, float, float], ...] | None = None
+    age_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

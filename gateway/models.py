@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,11 @@ from typing import Any, TypeAlias
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from gateway.card import read_card
+
 ENSEMBLE = "face_analysis"
+# Outputs of the ensemble that every request asks for.
+GEOMETRY = ("NUM_FACES", "BOXES", "SCORES", "KEYPOINTS")
 DETECTOR = "face_detector"
 # The members that find the faces: all others answer attributes.
 FACE_STEPS = ("face_prepare", DETECTOR, "face_align")
@@ -26,8 +29,10 @@ ATTRIBUTE_MODELS = (
     "face_quality",
     "face_beauty",
 )
+# The members of the ensemble, in their order.
+STEPS = ("face_prepare", DETECTOR, "face_align", *ATTRIBUTE_MODELS)
 
-# The file of 8-bit weights beside model.onnx, where there is one: served on processors (scripts/train/quantise.py).
+# The int8 file beside model.onnx, where there is one: served on CPUs (scripts/train/quantise.py).
 QUANTISED = "model.int8.onnx"
 
 Config: TypeAlias = model_config_pb2.ModelConfig
@@ -91,24 +96,24 @@ def served_file(config: Config) -> str:
 
 
 def read_model(folder: Path) -> Model:
-    """Parse a model's model.toml. Raises OSError, tomllib.TOMLDecodeError, KeyError."""
-    facts: Mapping[str, Any] = tomllib.loads((folder / "model.toml").read_text())
+    """Read a model's card and what was measured. Raises OSError, ValueError."""
+    card = read_card(folder)
     results = folder / "results.json"
     measured: Mapping[str, Any] = json.loads(results.read_text()) if results.exists() else {}
     outputs = tuple(
         Output(
             model=folder.name,
             tensor=tensor,
-            attribute=fact["attribute"],
-            labels=tuple(fact.get("labels", ())),
-            unit=fact["unit"],
+            attribute=answer.attribute,
+            labels=answer.labels,
+            unit=answer.unit,
             measured=measured.get(tensor, {}).get("summary", ""),
-            note=fact.get("note", ""),
-            by_default=not fact.get("only_on_request", False),
+            note=answer.note,
+            by_default=not answer.only_on_request,
         )
-        for tensor, fact in facts.get("outputs", {}).items()
+        for tensor, answer in card.outputs.items()
     )
-    return Model(folder.name, facts["version"], facts["licence"]["summary"], facts["file"]["sha256"], outputs)
+    return Model(folder.name, card.version, card.licence.summary, card.file.sha256, outputs)
 
 
 def read_catalogue(repository: Path) -> Catalogue:

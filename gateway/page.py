@@ -9,7 +9,7 @@ from flask import Blueprint, Response, send_from_directory
 from gateway.errors import UnknownPath
 
 FOLDER = Path(__file__).resolve().parent / "web"
-FILES = frozenset({"page.js", "page.css", "cards.js", "drawing.js", "vendors.js", "icon.svg", "sample.jpg"})
+FILES = frozenset(path.name for path in FOLDER.iterdir()) - {"index.html"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

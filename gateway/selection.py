@@ -1,4 +1,4 @@
-"""Which of the faces that were found come back, and in which order."""
+"""Which of the detected faces are returned, and in which order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.faces import Face
 
-# What the models answer at most (scripts/graphs/geometry.py). When there are so many, there may be more that they left out.
+# The most faces that the models report (scripts/graphs/geometry.py). A picture with as many may have more.
 MOST_FACES = 128
 
 
@@ -20,7 +20,7 @@ class Selection:
     order: str = "confidence"
 
     def of(self, faces: tuple[Face, ...]) -> list[Face]:
-        """Those that are sure and large enough, the most confident or the largest first. `faces` come by falling confidence."""
+        """Faces that are confident and large enough, the most confident or the largest first. `faces` come sorted by confidence."""
         kept = [face for face in faces if face.confidence >= self.min_confidence and _shorter_side_px(face) >= self.min_face_px]
         if self.order == "size":
             kept.sort(key=lambda face: -face.box.area)

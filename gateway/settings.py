@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 
@@ -18,6 +20,12 @@ DATA = CLONE / "vultus-data" if (CLONE / "pyproject.toml").exists() else Path(os
 # The repository that `vultus models use` composed, in DATA: a link to the folder of the choice in force (scripts/slots/store.py).
 COMPOSED = Path("models") / "current"
 KEYS, OLD_KEYS = "sqlite:///keys.sqlite", CLONE / "vultus-keys.sqlite"  # the latter where they were before there was DATA: they stay needed
+PREFIX = "VULTUS_"
+# Variables with the prefix that are no settings: of the client, then of scripts/ and the tests.
+CLIENT = ("URL", "KEY")
+SCRIPTS = ("DEVICE", "ORT_THREADS", "VENV", "KEEP_CWD", "TRITON_LAYOUT", "CONCEALED", "CHAOS_CLOCK", "FUZZ_EXAMPLES", "TEST_FOLDER")
+# Variables that Kubernetes sets for a Service named vultus.
+SERVICE_LINK = re.compile(r"VULTUS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
 
 
 def repository_in_force(known: Mapping[str, Any]) -> Path:
@@ -30,16 +38,18 @@ def repository_in_force(known: Mapping[str, Any]) -> Path:
 
 
 class Settings(BaseSettings):
-    """Read from `VULTUS_<NAME>` environment variables unless given."""
+    """Read from `VULTUS_<NAME>` environment variables unless given. A variable of that prefix that is no setting is refused."""
 
-    model_config = SettingsConfigDict(env_prefix="VULTUS_", frozen=True, extra="forbid", validate_default=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=True)
 
     triton: str = Field("127.0.0.1:8001", description="gRPC target of Triton: HOST:PORT, or dns:///NAME:PORT for several.")
     triton_secret: SecretStr = Field(
         SecretStr(""), description="Sent to Triton in the header triton-grpc-protocol-vultus, which opens protocols that it restricts."
     )
     deadline_s: float = Field(
-        9.0, gt=0, description="Longest time from a request's arrival to its answer, seconds; callers may ask for less."
+        9.0,
+        gt=0,
+        description="Longest time from a request's last byte to its answer, seconds; X-Timeout-Seconds asks for less.",
     )
     upload_s: float = Field(30.0, gt=0, description="Longest time that a request's body may take to arrive, seconds.")
     max_in_flight: int = Field(16, gt=0, description="Requests that one process decodes and analyses at once.")
@@ -49,7 +59,7 @@ class Settings(BaseSettings):
     shared_memory: bool = Field(True, description="Hand pixels to a Triton on this machine's loopback in shared memory, where that works.")
     cancel_at_triton: bool = Field(
         False,
-        description="Cancel the calls of callers that hung up: only at a Triton that is newer than the embedded one, which may crash.",
+        description="Cancel the calls of clients that disconnected: only at a Triton newer than the embedded one, which may crash.",
     )
     data: Path = Field(DATA, description="Folder of this deployment's keys, pictures and added models; relative places below are in it.")
     model_repository: Path = Field(
@@ -68,20 +78,31 @@ class Settings(BaseSettings):
         gt=0,
         description="Pictures are reduced to 1/2, 1/4 or 1/8 while their longer side stays at least this, pixels; JPEGs are decoded so.",
     )
+    tiled_side_px: int = Field(3_200, gt=0, description="The same for pictures in which /v1 is asked for small faces (`min_face_px`).")
+    max_tiles: int = Field(
+        16,
+        ge=0,
+        description="Most tiles of one picture in which /v1 looks for small faces (`min_face_px`); each costs as much as a picture.",
+    )
     decode_processes: int = Field(
         2, ge=0, description="Decoders of images per gateway process; 0: decode in the gateway itself, without limits of time and memory."
     )
-    decode_cpu_s: float = Field(5.0, gt=0, description="Longest processor time for decoding an image, seconds.")
+    decode_cpu_s: float = Field(5.0, gt=0, description="Most CPU time for decoding an image, seconds.")
     decode_memory_bytes: int = Field(1536 * 2**20, gt=0, description="Most memory for decoding an image, bytes.")
     keys_url: str = Field(KEYS, description="Database of keys and their usage, an SQLAlchemy URL.")
     require_keys: bool | None = Field(None, description="Whether callers need a key; unset: as soon as one key exists.")
     insecure_open: bool = Field(False, description="Whether others than this machine are served although nobody needs a key.")
     rate_storage_url: str = Field("memory://", description="Where call rates are counted: memory:// (per process) or a Redis URL.")
+    failed_s: float = Field(
+        60.0, gt=0, description="Time that calls of one key that fail by the caller's fault may take in a minute, seconds; then 429."
+    )
     cors_origins: str = Field(
         "", description="Origins (https://HOST, with commas between them; or *) whose web pages may call /v1; empty: none."
     )
     fetch_urls: bool = Field(False, description="Whether images may be given by URL.")
     fetch_timeout_s: float = Field(5.0, gt=0, description="Longest time a download may take, seconds.")
+    fetches_per_key: int = Field(4, gt=0, description="Calls of one key in one process that may fetch images at once; then 429.")
+    max_fetches: int = Field(12, gt=0, description="Calls of all keys in one process that may fetch images at once; then 503.")
     fetch_ports: tuple[int, ...] = Field((80, 443), description="Ports that are fetched from.")
     fetch_networks: tuple[str, ...] = Field((), description="Networks (CIDR) that may be fetched from although they are not public.")
     pictures_url: str = Field("pictures", description="Drawn pictures that are served later: a folder, or s3://BUCKET/PREFIX.")
@@ -93,7 +114,17 @@ class Settings(BaseSettings):
     )
     deliver_prefix: str = Field("", description="Put before the address of a drawn picture, for a CDN.")
     trace_endpoint: str = Field("", description="OTLP/HTTP address that traces go to, http://HOST:4318/v1/traces; empty: nowhere.")
-    log_level: str = Field("INFO", description="Level of the structured log on standard error.")
+    log_level: str = Field("INFO", description="Level of the log on standard error: one JSON line per request.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_misspelt_variable(cls, given: Any) -> Any:
+        known = [f"{PREFIX}{name.upper()}" for name in (*cls.model_fields, *CLIENT, *SCRIPTS)]
+        for name in map(str.upper, os.environ):
+            if name.startswith(PREFIX) and name not in known and not SERVICE_LINK.fullmatch(name):
+                near = difflib.get_close_matches(name, known, 1)
+                raise ValueError(f"{name} is no setting{f'; is {near[0]} meant?' if near else '.'}")
+        return given
 
     @field_validator("data")
     @classmethod

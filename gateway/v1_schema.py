@@ -128,6 +128,13 @@ class Pupils(Strict):
     right: Pupil
 
 
+class Range(Strict):
+    """Years between which the age lies with a probability of about .8, by what was measured."""
+
+    low: float
+    high: float
+
+
 class FaceOut(Strict):
     """One face. An attribute that was not asked for, or has no model in this deployment, is absent."""
 
@@ -147,6 +154,7 @@ class FaceOut(Strict):
     pose: PoseOut | None = None
     landmarks: Annotated[list[XY], Field(min_length=105, max_length=105)] | None = None
     pupils: Pupils | None = None
+    age_range: Range | None = None
 
 
 class TimingsOut(Strict):
@@ -175,6 +183,7 @@ class AttributeOut(Strict):
     """One attribute that this deployment offers."""
 
     name: str
+    kind: str = Field("", description="shape of its answer: number, two_way, classes, liveness, percentages, angles, points or circles")
     model: str
     version: str
     labels: list[str] = Field(description="empty for a number")
@@ -192,26 +201,73 @@ class AttributesOut(Strict):
 
 
 class AnalyzeOptions(Strict):
-    """What may be asked for with an image: in the query, as fields of a form, or beside the image in JSON."""
+    """Options of an analysis: in the query, as fields of a form, or beside the image in JSON."""
 
     attributes: str | list[str] | None = Field(
-        None, description="Comma-separated names from /v1/attributes, or all; default: those whose by_default is true."
+        None,
+        description="Comma-separated names from /v1/attributes, or all; default: those whose by_default is true.",
+        examples=["age,emotion"],
     )
-    max_faces: Annotated[int, Plain] = Field(128, ge=1, le=128, description="At most so many faces: the first ones in the order asked for.")
+    max_faces: Annotated[int, Plain] = Field(
+        128, ge=1, le=128, description="Largest number of faces: the first ones in the order asked for.", examples=[1]
+    )
     min_confidence: Annotated[float, Plain] = Field(
-        0, ge=0, le=1, description="Only faces of at least this confidence. The detector reports from 0.5."
+        0, ge=0, le=1, description="Only faces of at least this confidence. The detector reports from 0.5.", examples=[0.8]
     )
     min_face_px: Annotated[int, Plain] = Field(
-        0, ge=0, le=16_384, description="Only faces whose box is at least so wide and high, in pixels of the upright image."
+        0,
+        ge=0,
+        le=16_384,
+        description="Only faces whose box is at least so wide and high, in pixels of the upright image. "
+        "Faces that are so small are looked for in tiles of a large picture, each of which costs as much as a picture.",
+        examples=[40],
     )
     order: Literal["confidence", "size"] = Field("confidence", description="Which faces come first: the most confident or the largest.")
 
 
-class ImageJson(AnalyzeOptions):
-    """An image in JSON, as image or as url, and what is asked for."""
+class Sent(Strict):
+    """An image in JSON, as image or as url."""
 
     image: str | None = Field(None, description="base64, or a data URL", min_length=1)
     url: str | None = Field(None, description="where to fetch it, if this deployment does that", min_length=1)
+
+
+class ImageJson(AnalyzeOptions, Sent):
+    """An image in JSON, as image or as url, and what is asked for."""
+
+
+class DrawOptions(AnalyzeOptions):
+    """What may be asked for with a picture that is to come back with its faces marked."""
+
+    show: str | list[str] | None = Field(
+        None,
+        description="Comma-separated names of what is drawn: boxes, labels, keypoints, landmarks, pupils. Default: boxes and labels.",
+    )
+
+
+class DrawJson(DrawOptions, Sent):
+    """An image in JSON, as image or as url, and what is drawn on it."""
+
+
+class RedactOptions(Strict):
+    """What may be asked for with a picture whose faces are to be hidden. The defaults hide as many faces as can be found."""
+
+    method: Literal["blur", "pixelate", "cover"] = Field(
+        "blur", description="blur and pixelate keep a few mean colours of each face, cover keeps nothing."
+    )
+    margin: Annotated[float, Plain] = Field(
+        0.2, ge=0, le=1, description="By how much of its width and height a face's box grows on every side before it is hidden."
+    )
+    min_confidence: Annotated[float, Plain] = Field(
+        0, ge=0, le=1, description="Only faces of at least this confidence. The detector reports from 0.5, and 0 hides all of those."
+    )
+    min_face_px: Annotated[int, Plain] = Field(
+        0, ge=0, le=16_384, description="Only faces whose box is at least so wide and high, in pixels of the upright image."
+    )
+
+
+class RedactJson(RedactOptions, Sent):
+    """An image in JSON, as image or as url, and how its faces are hidden."""
 
 
 class Problem(Strict):

@@ -1,4 +1,7 @@
-"""Makes the virtual environment that the commands of this folder run in. Standard library only; runs on old Pythons too."""
+"""Makes the virtual environment that the commands of this folder run in. Standard library only; runs on old Pythons too.
+
+It installs what scripts/requirements pins, with hashes (scripts/locks.py), as the images do.
+"""
 
 import hashlib
 import os
@@ -32,18 +35,20 @@ def _prepare(extras):
         _say("creating a virtual environment in " + folder.name)
         _call([base, "-m", "venv", str(folder)], "The virtual environment cannot be created (Debian, Ubuntu: apt install python3-venv).")
     _say("installing (" + ", ".join(extras) + "); this happens once")
-    requirement = str(ROOT) + "[" + ",".join(extras) + "]"
-    _call(
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", requirement],
-        "Installing failed; the lines above say why. A package index must be reachable.",
-    )
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    for what in (["--require-hashes", "-r", str(_pins(extras))], ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]):
+        _call(pip + what, "Installing failed; the lines above say why. A package index must be reachable.")
     stamp.write_text(wanted)
     return python
 
 
 def _fingerprint(extras):
-    content = (ROOT / "pyproject.toml").read_bytes() + ",".join(extras).encode()
+    content = (ROOT / "pyproject.toml").read_bytes() + _pins(extras).read_bytes() + ",".join(extras).encode()
     return hashlib.sha256(content).hexdigest()
+
+
+def _pins(extras):
+    return ROOT / "scripts" / "requirements" / ("-".join(extras) + ".txt")
 
 
 def _supported_python():

@@ -1,6 +1,7 @@
-"""Pins what the images install, with hashes, for every platform: `python -m scripts.locks` (with --check in CI).
+"""Pins what the images and the commands here install, with hashes, for every platform: `python -m scripts.locks` (with --check in CI).
 
-The requirements are those of pyproject.toml; the files are docker/gateway/requirements.txt and docker/triton/requirements.txt.
+The requirements are those of pyproject.toml. Everything is resolved together once, in scripts/requirements/embedded-dev.txt; the other
+files take their versions from it, so images run what was tested and what scripts/serve runs.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+IMAGE = ("s3", "heif", "postgres", "redis", "tracing")
 ROOT = Path(__file__).resolve().parent.parent
-PYTHON = "3.11"  # that of the images
+PYTHON = "3.11"  # that of the images, and the oldest that scripts/environment.py takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,14 @@ class Lock:
         """What has to be installed, as pyproject.toml says it."""
         project: Mapping[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
         wanted: list[str] = [*project["project"]["dependencies"], *project["build-system"]["requires"]] if self.base else []
-        for extra in self.extras:
-            wanted += project["project"]["optional-dependencies"][extra]
+        extras = list(self.extras)
+        for extra in extras:  # which grows: an extra may name others of this package
+            for text in project["project"]["optional-dependencies"][extra]:
+                requirement = Requirement(text)
+                if requirement.name == project["project"]["name"]:
+                    extras += requirement.extras
+                else:
+                    wanted.append(text)
         return [Requirement(text) for text in wanted]
 
     def pins(self) -> list[Requirement]:
@@ -51,15 +59,25 @@ class Lock:
         ]
 
     def write(self, upgrade: bool) -> None:
-        """Resolve again; pins that still fit stay unless `upgrade`."""
+        """Resolve again; pins that still fit stay unless `upgrade`. The first of LOCKS comes first."""
         command = [sys.executable, "-m", "uv", "pip", "compile", "-", "--universal", "--python-version", PYTHON, "--generate-hashes"]
         command += ["--no-annotate", "--custom-compile-command", "python -m scripts.locks", "--quiet", "--output-file", str(self.path)]
+        if self is not LOCKS[0]:
+            command += ["--constraint", str(LOCKS[0].path)]
         text = "\n".join(map(str, self.requirements()))
-        subprocess.run([*command, *(["--upgrade"] if upgrade else [])], input=text, text=True, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*command, *(["--upgrade"] if upgrade and self is LOCKS[0] else [])],
+            input=text,
+            text=True,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
 
 
 LOCKS = (
-    Lock(ROOT / "docker" / "gateway" / "requirements.txt", True, ("s3", "heif", "postgres", "redis", "tracing")),
+    Lock(ROOT / "scripts" / "requirements" / "embedded-dev.txt", True, ("embedded", "dev", *IMAGE)),
+    Lock(ROOT / "scripts" / "requirements" / "embedded.txt", True, ("embedded",)),
+    Lock(ROOT / "docker" / "gateway" / "requirements.txt", True, IMAGE),
     Lock(ROOT / "docker" / "triton" / "requirements.txt", False, ("embedded",)),
 )
 

@@ -20,7 +20,7 @@ Tensors = dict[str, NDArray[Any]]
 
 
 class DirectPipeline:
-    """Implements `gateway.inference.analyzer.Inference` on `repository`, `threads` a model. Exact: files of 32 bits, as served on GPUs."""
+    """Implements `gateway.inference.analyzer.Inference` on `repository`, `threads` a model. Exact: the fp32 files, as served on GPUs."""
 
     def __init__(
         self, repository: Path = REPOSITORY, threads: int = 1, attributes: Sequence[str] | None = None, exact: bool = False

@@ -20,6 +20,8 @@ import urllib.error
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from gateway.callers.exposure import only_here, refusal
 from gateway.settings import COMPOSED, Settings
 from scripts.embedded_triton import pools
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with scratch() as folder:
             return _serve(options, folder, stop)
-    except (Failure, DidNotStart, Unusable) as problem:
+    except (Failure, DidNotStart, Unusable, ValidationError) as problem:
         _say(str(problem))
         return 1
 

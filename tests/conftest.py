@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +59,25 @@ class FakeTriton:
             "LANDMARKS": np.arange(210, dtype=np.float32).reshape(1, 105, 2) + 0.5 + grow[:, :, None],
             "PUPILS": np.array([[[41, 44, 3.5], [47, 50, 4.5]]], np.float32) + grow[:, :, None],
         }
-        return {name: tensors[name] for name in outputs}
+        return {name: tensors[name] if name in tensors else made_up(name, rows) for name in outputs}
 
     def is_ready(self) -> bool:
         return self.ready
 
     def served_config(self, model: str) -> Any:
-        return read_config(REPOSITORY / model)
+        return deepcopy(_config(model))  # a test may change what it gets
+
+
+@cache
+def _config(model: str) -> Any:
+    return read_config(REPOSITORY / model)
+
+
+def made_up(tensor: str, rows: int) -> NDArray[np.float32]:
+    """Numbers from 0.5 upwards for a tensor that has no row in FakeTriton: of an attribute that was just added."""
+    (output,) = [output for output in read_catalogue(REPOSITORY).outputs if output.tensor == tensor]
+    (dims,) = [list(told.dims) for told in read_config(REPOSITORY / output.model).output if told.name == tensor]
+    return (0.5 + np.arange(rows * np.prod(dims, dtype=int)) / 64).reshape(rows, *dims).astype(np.float32)
 
 
 @pytest.fixture

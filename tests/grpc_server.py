@@ -13,8 +13,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from gateway.inference.analyzer import GEOMETRY
-from gateway.models import read_config
+from gateway.models import GEOMETRY, read_config
 from gateway.settings import REPOSITORY
 
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "nobody here")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -9,10 +12,13 @@ from gateway import draining, metrics
 from gateway.apis.openapi import describe
 from gateway.apis.services import Services, services
 from gateway.errors import GatewayError
-from gateway.models import ENSEMBLE, Output, read_config
+from gateway.models import ENSEMBLE, Config, Output, read_config
 from gateway.v1_schema import Health
 
 blueprint = Blueprint("health", __name__)
+
+# Name, type and dimensions of a model's inputs and outputs.
+Tensors = tuple[tuple[str, int, tuple[int, ...]], ...]
 
 
 @blueprint.get("/healthz")
@@ -23,7 +29,7 @@ def healthz() -> Response:
 
 
 @blueprint.get("/readyz")
-@describe(summary="Triton is ready and serves the models that are documented here", answer=Health)
+@describe(summary="Triton is ready and serves the models that are documented here", answer=Health, failures={503: Health})
 def readyz() -> tuple[Response, int]:
     """Handle GET /readyz: 200, or 503 and what is missing."""
     reason = unready_because(services())
@@ -40,7 +46,7 @@ def exposition() -> Response:
 
 
 def unready_because(parts: Services) -> str | None:
-    """What keeps this gateway from answering, None when nothing does."""
+    """Why this gateway cannot answer; None: it can."""
     if draining.begun():
         return "This gateway is about to stop."
     if not parts.triton.is_ready():
@@ -59,6 +65,13 @@ def _labels_fit(parts: Services, output: Output) -> bool:
 
 
 def _differs(parts: Services, model: str) -> bool:
-    ours, served = read_config(parts.settings.model_repository / model), parts.triton.served_config(model)
-    tensors = [[(t.name, t.data_type, tuple(t.dims)) for t in (*config.input, *config.output)] for config in (ours, served)]
-    return tensors[0] != tensors[1]
+    return _described(parts.settings.model_repository / model) != _tensors(parts.triton.served_config(model))
+
+
+@cache  # parsing them all takes longer than all else that a probe does
+def _described(folder: Path) -> Tensors:
+    return _tensors(read_config(folder))
+
+
+def _tensors(config: Config) -> Tensors:
+    return tuple((tensor.name, tensor.data_type, tuple(tensor.dims)) for tensor in (*config.input, *config.output))

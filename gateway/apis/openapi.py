@@ -15,14 +15,17 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from gateway import __version__
+from gateway.apis.call import Call
 from gateway.apis.problems import MEDIA_TYPE
+from gateway.deadline import TIMEOUT_HEADER
 from gateway.errors import GatewayError
-from gateway.v1_schema import AnalyzeOptions, ImageJson, Problem
+from gateway.v1_schema import Problem, Sent
 
 blueprint = Blueprint("documentation", __name__)
 View = TypeVar("View", bound=Callable[..., Any])
 SWAGGER_UI = str(files("flask_openapi3_swagger") / "templates" / "swagger")
 REFERENCE = "#/components/schemas/"
+HEADERS = {TIMEOUT_HEADER: {"type": "number", "exclusiveMinimum": 0, "description": "seconds that the caller waits", "examples": [5]}}
 # Swagger UI sets styles on its elements.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
@@ -30,55 +33,38 @@ POLICY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What a view says about itself."""
+_OPERATIONS: dict[str, describe] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class describe:
+    """Decorator that documents a view.
+
+    `call` has the fields of the body and the headers of the key, `query` the fields of the query. `error` is the body of every failure;
+    without it, RFC 9457. `failures`: bodies of further statuses. `image_body`: an image in any of the three kinds of body of /v1, with the
+    options that this JSON has beside it.
+    """
 
     summary: str
-    answer: type[BaseModel] | None
-    query: Mapping[str, str] = field(default_factory=dict)
-    image_body: bool = False
-    form: Mapping[str, str] = field(default_factory=dict)
-    json: Mapping[str, str] = field(default_factory=dict)
+    answer: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    image_body: type[Sent] | None = None
+    call: Call | None = None
     headers: Sequence[str] = ()
-    media_type: str = "application/json"
+    media_type: str | Sequence[str] = "application/json"
     status: int = 200
     error: type[BaseModel] | None = None
+    failures: Mapping[int, type[BaseModel]] = field(default_factory=dict)
 
-
-_OPERATIONS: dict[str, Operation] = {}
-
-
-def describe(
-    *,
-    summary: str,
-    answer: type[BaseModel] | None = None,
-    query: Mapping[str, str] | None = None,
-    image_body: bool = False,
-    form: Mapping[str, str] | None = None,
-    json: Mapping[str, str] | None = None,
-    headers: Sequence[str] = (),
-    media_type: str = "application/json",
-    status: int = 200,
-    error: type[BaseModel] | None = None,
-) -> Callable[[View], View]:
-    """Attach documentation to a view.
-
-    `form` and `json` give the type of each field: file or text. `error` is the body of every failure; without it, RFC 9457.
-    `image_body`: an image in any of the three kinds of body of /v1, with AnalyzeOptions.
-    """
-    operation = Operation(summary, answer, query or {}, image_body, form or {}, json or {}, headers, media_type, status, error)
-
-    def attach(view: View) -> View:
-        _OPERATIONS[f"{view.__module__}.{view.__qualname__}"] = operation
+    def __call__(self, view: View) -> View:
+        """Attach this to the view."""
+        _OPERATIONS[f"{view.__module__}.{view.__qualname__}"] = self
         return view
-
-    return attach
 
 
 def file_fields() -> frozenset[str]:
     """Names of the form fields in which some view takes a file."""
-    named = {name for operation in _OPERATIONS.values() for name, what in operation.form.items() if what == "file"}
+    named = {operation.call.picture for operation in _OPERATIONS.values() if operation.call and not operation.call.json}
     return frozenset(named | {"image" for operation in _OPERATIONS.values() if operation.image_body})
 
 
@@ -119,8 +105,8 @@ def _guarded(response: Response) -> Response:
 
 @cache
 def _document(app: Flask) -> dict[str, Any]:
-    bodies = [body for op in _OPERATIONS.values() for body in (op.answer, op.error) if body]
-    models: set[type[BaseModel]] = {*bodies, Problem, ImageJson}
+    bodies = [body for op in _OPERATIONS.values() for body in (op.answer, op.error, *op.failures.values()) if body]
+    models: set[type[BaseModel]] = {*bodies, Problem, *(op.image_body for op in _OPERATIONS.values() if op.image_body)}
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in sorted(models, key=lambda m: m.__name__)]
     _, schemas = models_json_schema(wanted, ref_template=REFERENCE + "{model}")
     spec = APISpec(
@@ -139,62 +125,66 @@ def _document(app: Flask) -> dict[str, Any]:
     return document
 
 
-def _operation(operation: Operation, endpoint: str, arguments: Iterable[str]) -> dict[str, Any]:
+def _operation(operation: describe, endpoint: str, arguments: Iterable[str]) -> dict[str, Any]:
     schema = {"$ref": REFERENCE + operation.answer.__name__} if operation.answer else {}
-    content = {operation.media_type: {"schema": schema}}
+    media_types = [operation.media_type] if isinstance(operation.media_type, str) else operation.media_type
+    content = {media_type: {"schema": schema} for media_type in media_types}
     entry: dict[str, Any] = {
         "operationId": endpoint.replace(".", "_"),
         "summary": operation.summary,
+        "tags": [endpoint.partition(".")[0]],
         "responses": {str(operation.status): {"description": "OK", "content": content}, **_failures(operation)},
     }
-    text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
-    parameters: list[dict[str, Any]] = [
-        {"in": "query", "name": name, "description": about, "schema": text} for name, about in operation.query.items()
-    ]
-    parameters += [{"in": "path", "name": name, "required": True, "schema": text} for name in sorted(arguments)]
-    parameters += [{"in": "header", "name": name, "schema": text} for name in operation.headers]
-    if operation.image_body:
-        parameters += [{"in": "query", "name": name, **about} for name, about in _options().items()]
+    call, text, binary = operation.call, {"type": "string"}, {"type": "string", "format": "binary"}
+    query = _fields(operation.image_body or operation.query)
+    parameters: list[dict[str, Any]] = [{"in": "path", "name": name, "required": True, "schema": text} for name in sorted(arguments)]
+    headers = (*(call.headers if call else ()), *operation.headers)
+    parameters += [{"in": "header", "name": name, "schema": HEADERS.get(name, text)} for name in headers]
+    parameters += [{"in": "query", "name": name, **about} for name, about in query.items()]
     if parameters:
         entry["parameters"] = parameters
-    for kind, fields in (("multipart/form-data", operation.form), ("application/json", operation.json)):
-        if fields:
-            properties = {name: binary if what == "file" else text for name, what in fields.items()}
-            object_schema: dict[str, Any] = {"type": "object", "required": list(fields), "properties": properties}
-            entry["requestBody"] = {"required": True, "content": {kind: {"schema": object_schema}}}
+    if call:
+        properties = {name: binary if what == "file" else text for name, what in call.fields.items()}
+        object_schema: dict[str, Any] = {"type": "object", "required": list(properties), "properties": properties}
+        kind = "application/json" if call.json else "multipart/form-data"
+        entry["requestBody"] = {"required": True, "content": {kind: {"schema": object_schema}}}
     if operation.image_body:
-        form = {"image": binary} | {name: {**about["schema"], "description": about["description"]} for name, about in _options().items()}
+        form = {"image": binary} | {name: {**about["schema"], "description": about["description"]} for name, about in query.items()}
         entry["requestBody"] = {
             "required": True,
             "content": {
                 "multipart/form-data": {"schema": {"type": "object", "required": ["image"], "properties": form}},
                 "image/*": {"schema": binary},
-                "application/json": {"schema": {"$ref": REFERENCE + ImageJson.__name__}},
+                "application/json": {"schema": {"$ref": REFERENCE + operation.image_body.__name__}},
             },
         }
     return entry
 
 
-def _options() -> dict[str, dict[str, Any]]:
-    """Description and schema of each of AnalyzeOptions as text has it: in a query or a form."""
-    options: dict[str, dict[str, Any]] = {}
-    for name, whole in AnalyzeOptions.model_json_schema()["properties"].items():
-        schema = whole.get("anyOf", [{key: whole[key] for key in whole if key not in ("title", "description")}])[0]
-        options[name] = {"description": whole["description"], "schema": schema}
-    return options
+def _fields(model: type[BaseModel] | None) -> dict[str, dict[str, Any]]:
+    """Description and schema of each field as text has it, in a query or a form; without the image itself."""
+    fields: dict[str, dict[str, Any]] = {}
+    for name, whole in model.model_json_schema()["properties"].items() if model else ():
+        if name in Sent.model_fields:
+            continue
+        schema = {key: whole[key] for key in whole if key not in ("title", "description", "anyOf")} | whole.get("anyOf", [{}])[0]
+        fields[name] = {"description": whole["description"], "schema": {key: schema[key] for key in schema if schema[key] is not None}}
+    return fields
 
 
-def _failures(operation: Operation) -> dict[str, Any]:
+def _failures(operation: describe) -> dict[str, Any]:
     if operation.error:
-        failure = {"application/json": {"schema": {"$ref": REFERENCE + operation.error.__name__}}}
-        return {"default": {"description": "Failure", "content": failure}}
+        return {"default": _failure("Failure", "application/json", operation.error)}
     if not operation.image_body:
-        return {}
+        return {str(status): _failure("Failure", "application/json", body) for status, body in operation.failures.items()}
     by_status: dict[int, list[str]] = {}
     for error in _leaves(GatewayError):
         by_status.setdefault(error.status, []).append(error.code)
-    body = {MEDIA_TYPE: {"schema": {"$ref": REFERENCE + Problem.__name__}}}
-    return {str(status): {"description": ", ".join(sorted(codes)), "content": body} for status, codes in sorted(by_status.items())}
+    return {str(status): _failure(", ".join(sorted(codes)), MEDIA_TYPE, Problem) for status, codes in sorted(by_status.items())}
+
+
+def _failure(about: str, media_type: str, body: type[BaseModel]) -> dict[str, Any]:
+    return {"description": about, "content": {media_type: {"schema": {"$ref": REFERENCE + body.__name__}}}}
 
 
 def _leaves(error: type[GatewayError]) -> list[type[GatewayError]]:

@@ -1,6 +1,6 @@
-"""What a caller of /v1/analyze sends: an image in one of three kinds of body, and options in the query, in a form or in JSON.
+"""Parse a request of /v1 with an image: one of three kinds of body, and options in the query, a form or JSON.
 
-Nothing that is sent is left out in silence: what is not known, or given twice, is an error that names it.
+Nothing is ignored silently: an unknown or repeated parameter is an error that names it.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ import binascii
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from gateway import forms
 from gateway.apis.services import services
+from gateway.deadline import wait_for_others
 from gateway.errors import InvalidParameter, MalformedBody, MissingImage, TooManyImages, UnsupportedEncoding, UnsupportedImage, named
-from gateway.v1_schema import AnalyzeOptions
 
-OPTIONS = tuple(AnalyzeOptions.model_fields)
-LISTED = f"{', '.join(OPTIONS[:-1])} and {OPTIONS[-1]}"
+M = TypeVar("M", bound=BaseModel)
 ALL = "all"  # of the attributes
 MUST_BE = {
     "attributes": "a text with names between commas",
@@ -29,41 +28,52 @@ MUST_BE = {
     "min_confidence": "a number from 0 to 1",
     "min_face_px": "a whole number from 0 to 16384",
     "order": "confidence or size",
+    "show": "a text with names between commas",
+    "method": "blur, pixelate or cover",
+    "margin": "a number from 0 to 1",
 }
 
 Options = Mapping[str, Any]
 
 
-def query_options() -> Options:
-    """Those of the query. Raises InvalidParameter."""
+def image_and_options(model: type[M], caller: int | None) -> tuple[bytes, M]:
+    """The image, and the options from query and body as `model`. `caller`: the key's number. Raises RequestError of many kinds."""
+    query = query_options(model)
+    data, beside = _image_and_options(tuple(model.model_fields), caller)
+    return data, read_options(model, query, beside)
+
+
+def query_options(model: type[BaseModel]) -> Options:
+    """Options in the query. Raises InvalidParameter."""
+    options = tuple(model.model_fields)
     names = [name for name, _ in request.args.items(multi=True)]
-    unknown = next((name for name in names if name not in OPTIONS), None)
+    unknown = next((name for name in names if name not in options), None)
     if unknown is not None:
-        raise InvalidParameter(f"The query takes {LISTED} only, not {named(unknown, 'what is there beside them')}.")
+        raise InvalidParameter(f"The query takes {_listed(options)} only, not {named(unknown, 'what is there beside them')}.")
     _once(names, "the query")
     return request.args.to_dict()
 
 
-def image_and_options() -> tuple[bytes, Options]:
+def _image_and_options(options: tuple[str, ...], caller: int | None) -> tuple[bytes, Options]:
     """The image, from whichever of the three kinds of body this is, and the options beside it."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedEncoding(f"Send the body without Content-Encoding, not with {named(encoding, 'one')}.")
     kind = request.mimetype
     if kind == forms.MULTIPART:
-        return _from_form()
+        return _from_form(options)
     if kind == "application/json":
-        return _from_json()
+        return _from_json(options, caller)
     if kind.startswith("image/") or kind in ("application/octet-stream", ""):
         return bytes(request.get_data(cache=False)), {}
     raise UnsupportedImage("Send multipart/form-data, image/* or application/json.")
 
 
-def read_options(query: Options, beside: Options) -> AnalyzeOptions:
+def read_options(model: type[M], query: Options, beside: Options) -> M:
     """All options together. Raises InvalidParameter."""
     _once([*query, *beside], "the query and the body together")
     try:
-        return AnalyzeOptions.model_validate({**query, **beside})
+        return model.model_validate({**query, **beside})
     except ValidationError as problem:
         name = str(problem.errors()[0]["loc"][0])
     raise InvalidParameter(f"{name} must be {MUST_BE[name]}.")
@@ -75,7 +85,11 @@ def attribute_names(asked: str | list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip().lower() for name in names if name.strip()))
 
 
-def _from_form() -> tuple[bytes, Options]:
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _from_form(options: tuple[str, ...]) -> tuple[bytes, Options]:
     form = forms.current()
     if form.form_problem:
         raise MalformedBody(form.form_problem)
@@ -85,24 +99,26 @@ def _from_form() -> tuple[bytes, Options]:
     if len(images) > 1:
         raise TooManyImages("The form has more than one field named image.")
     texts = [name for name, _ in form.unnamed.items(multi=True) if name != "image"]
-    unknown = [name for name in texts if name not in OPTIONS] + [name for name in form.files if name != "image"]
+    unknown = [name for name in texts if name not in options] + [name for name in form.files if name != "image"]
     if unknown:
         what = named(unknown[0], "one that is something else")
-        raise InvalidParameter(f"The form takes a file field named image and the text fields {LISTED}, not {what}.")
+        raise InvalidParameter(f"The form takes a file field named image and the text fields {_listed(options)}, not {what}.")
     _once(texts, "the form")
     return images[0], {name: form.form[name] for name in texts}
 
 
-def _from_json() -> tuple[bytes, Options]:
+def _from_json(names: tuple[str, ...], caller: int | None) -> tuple[bytes, Options]:
     body = _json_object()
-    options = {name: body.pop(name) for name in OPTIONS if name in body}
+    options = {name: body.pop(name) for name in names if name in body}
     unknown = next((name for name in body if name not in ("image", "url")), None)
     if len(body) == 2 and unknown and isinstance(body.get("image", body.get("url")), str):
-        raise InvalidParameter(f"The JSON object takes image or url, {LISTED}, not {named(unknown, 'what else is there')}.")
+        raise InvalidParameter(f"The JSON object takes image or url, {_listed(names)}, not {named(unknown, 'what else is there')}.")
     if len(body) != 1 or not isinstance(body.get("image", body.get("url")), str):
         raise MissingImage("The JSON object needs exactly one text field, named image or url.")
     if "url" in body:
-        return services().fetcher.fetch(body["url"]), options
+        wait_for_others()
+        with services().fetcher.admitted(caller):
+            return services().fetcher.fetch(body["url"]), options
     head, comma, tail = body["image"].partition(",")
     text = tail if comma and head.startswith("data:") else body["image"]
     try:

@@ -1,4 +1,4 @@
-"""What the views use, built once by `create_app`."""
+"""The objects that views use, built once by `create_app`."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ class Services:
 
 
 def services() -> Services:
-    """Those of the current application."""
+    """Services of the current application."""
     return cast(Services, current_app.extensions[KEY])

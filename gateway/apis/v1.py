@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
-from flask import Blueprint, Response, current_app, g, request
+from flask import Blueprint, Response, current_app, g
 
 from gateway import v1_schema as out
+from gateway.apis.call import Call
 from gateway.apis.openapi import describe
-from gateway.apis.request_body import ALL, attribute_names, image_and_options, query_options, read_options
+from gateway.apis.request_body import ALL, attribute_names, image_and_options
 from gateway.apis.services import services
-from gateway.callers.admission import Credentials
-from gateway.deadline import TIMEOUT_HEADER
+from gateway.attributes import ATTRIBUTES, BY_NAME, probability, tenth
+from gateway.deadline import TIMEOUT_HEADER, at_work
 from gateway.errors import InvalidParameter, named
-from gateway.faces import Analysis, Distribution, Face
-from gateway.inference.analyzer import READERS
+from gateway.faces import Analysis, Face
+from gateway.inference.analyzer import SmallFaces
 from gateway.pictures.decoding import rules_of
 from gateway.selection import MOST_FACES, Selection
 
 blueprint = Blueprint("v1", __name__, url_prefix="/v1")
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 API = "vultus"
-LIVE_FROM = 0.5
+CALL = Call("/v1/analyze", "image", "X-API-Key")
 
 
 @dataclass(frozen=True, slots=True)
 class AnalyzeRequest:
-    """What a caller of /v1/analyze wants."""
+    """A parsed request of /v1/analyze."""
 
     data: bytes
     attributes: tuple[str, ...]
@@ -40,15 +36,17 @@ class AnalyzeRequest:
 
 
 @blueprint.post("/analyze")
-@describe(summary="Analyse every face in one image", image_body=True, headers=(TIMEOUT_HEADER,), answer=out.AnalysisOut)
+@describe(
+    summary="Analyse every face in one image", image_body=out.ImageJson, headers=(CALL.secret, TIMEOUT_HEADER), answer=out.AnalysisOut
+)
 def analyze() -> Response:
     """POST /v1/analyze."""
-    key = services().admission.check(API, Credentials(request.headers.get("X-API-Key")))
-    with services().admission.counted(key):
-        wanted = _parse()
-        settings = services().settings
-        picture = services().decoders.decode(wanted.data, rules_of(settings), settings.working_side_px)
-        analysis = services().analyzer.analyze(picture, wanted.attributes)
+    with services().admission.admitted(API, CALL.credentials()) as key:
+        wanted = _parse(key.id if key else None)
+        small = small_faces(wanted.selection.min_face_px)
+        with at_work():
+            picture = services().decoders.decode(wanted.data, rules_of(services().settings), working_side_px(small))
+            analysis = services().analyzer.analyze(picture, wanted.attributes, small=small)
         return _json(render_analysis(analysis, wanted.selection, g.request_id))
 
 
@@ -60,6 +58,7 @@ def attributes() -> Response:
     rows = [
         out.AttributeOut(
             name=o.attribute,
+            kind=BY_NAME[o.attribute].kind.name,
             model=o.model,
             version=models[o.model].version,
             labels=list(o.labels),
@@ -74,21 +73,32 @@ def attributes() -> Response:
     return _json(out.AttributesOut(attributes=rows))
 
 
-def _parse() -> AnalyzeRequest:
-    query = query_options()
-    data, beside = image_and_options()
-    options = read_options(query, beside)
+def _parse(caller: int | None) -> AnalyzeRequest:
+    data, options = image_and_options(out.AnalyzeOptions, caller)
     chosen = Selection(options.max_faces, options.min_confidence, options.min_face_px, options.order)
-    return AnalyzeRequest(data, _wanted(options.attributes), chosen)
+    return AnalyzeRequest(data, wanted(options.attributes), chosen)
 
 
-def _wanted(asked: str | list[str] | None) -> tuple[str, ...]:
+def small_faces(min_face_px: int) -> SmallFaces | None:
+    """A caller who names the smallest face wants those that the whole picture would not show, too."""
+    most = services().settings.max_tiles
+    return SmallFaces(min_face_px, most) if min_face_px and most else None
+
+
+def working_side_px(small: SmallFaces | None) -> int:
+    """How large the picture stays for the models, see Settings."""
+    settings = services().settings
+    return settings.tiled_side_px if small else settings.working_side_px
+
+
+def wanted(asked: str | list[str] | None) -> tuple[str, ...]:
+    """The attributes that a caller means. Raises InvalidParameter."""
     if asked is None:
         return services().analyzer.by_default
     names = attribute_names(asked)
     if ALL in names:
         return tuple(output.attribute for output in services().catalogue.outputs)
-    unknown = [named(name, "something that is no plain word") for name in names if name not in READERS]
+    unknown = [named(name, "something that is no plain word") for name in names if name not in BY_NAME]
     if unknown:
         raise InvalidParameter(f"attributes names something unknown: {', '.join(dict.fromkeys(unknown))}; see /v1/attributes.")
     return names
@@ -119,52 +129,11 @@ def render_face(face: Face) -> out.FaceOut:
     names = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
     box = face.box
     return out.FaceOut(
-        box=out.BoxOut(x1=_tenth(box.x1), y1=_tenth(box.y1), x2=_tenth(box.x2), y2=_tenth(box.y2)),
-        confidence=_p(face.confidence),
-        keypoints=out.Keypoints(**{name: [_tenth(x), _tenth(y)] for name, (x, y) in zip(names, face.keypoints, strict=True)}),
-        age=_maybe(face.age, _tenth),
-        gender=_maybe(face.gender, _label),
-        emotion=_maybe(face.emotion, lambda e: out.Emotion(dominant=e.dominant, probabilities=_rounded(e))),
-        race=_maybe(face.race, lambda r: out.Race(dominant=r.dominant, probabilities=_rounded(r))),
-        liveness=_maybe(face.liveness, lambda score: out.Liveness(score=_p(score), is_real=score >= LIVE_FROM)),
-        glasses=_maybe(face.glasses, _classes),
-        mask=_maybe(face.mask, _classes),
-        hat=_maybe(face.hat, _label),
-        beauty=_maybe(face.beauty, _tenth),
-        quality=_maybe(face.quality, lambda q: out.Quality(**dict(zip(out.Quality.model_fields, map(_tenth, q), strict=True)))),
-        pose=_maybe(face.pose, lambda p: out.PoseOut(yaw=_tenth(p.yaw), pitch=_tenth(p.pitch), roll=_tenth(p.roll))),
-        landmarks=_maybe(face.landmarks, lambda points: [[_tenth(x), _tenth(y)] for x, y in points]),
-        pupils=_maybe(face.pupils, _pupils),
+        box=out.BoxOut(x1=tenth(box.x1), y1=tenth(box.y1), x2=tenth(box.x2), y2=tenth(box.y2)),
+        confidence=probability(face.confidence),
+        keypoints=out.Keypoints(**{name: [tenth(x), tenth(y)] for name, (x, y) in zip(names, face.keypoints, strict=True)}),
+        **{row.name: row.kind.render(value) for row in ATTRIBUTES if (value := getattr(face, row.name)) is not None},
     )
-
-
-def _tenth(value: float) -> float:
-    return round(value, 1)
-
-
-def _p(value: float) -> float:
-    return round(min(1.0, max(0.0, value)), 4)
-
-
-def _rounded(values: Distribution) -> dict[str, float]:
-    return {label: _p(p) for label, p in values.as_dict().items()}
-
-
-def _label(values: Distribution) -> out.Label:
-    return out.Label(value=values.dominant, probability=_p(values[values.dominant]))
-
-
-def _classes(values: Distribution) -> out.Classes:
-    return out.Classes(value=values.dominant, probabilities=_rounded(values))
-
-
-def _pupils(pupils: tuple[tuple[float, float, float], ...]) -> out.Pupils:
-    left, right = (out.Pupil(x=_tenth(x), y=_tenth(y), radius=_tenth(radius)) for x, y, radius in pupils)
-    return out.Pupils(left=left, right=right)
-
-
-def _maybe(value: T | None, render: Callable[[T], R]) -> R | None:
-    return None if value is None else render(value)
 
 
 def _json(model: out.Strict) -> Response:

@@ -1,36 +1,51 @@
-"""What a vendor module is made of, and what all of them need. No vendor's names are in here."""
+"""Building blocks of vendor modules. Knows no vendor by name."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Blueprint, Response, current_app, request
+from pydantic import ConfigDict, Field
 from werkzeug.datastructures import FileStorage
 
 from gateway import forms
+from gateway.apis.call import Call
 from gateway.apis.services import services
+from gateway.callers.keys import Key
 from gateway.errors import GatewayError, ImageWithoutName, MalformedBody, MissingImage
 from gateway.faces import Analysis
 from gateway.pictures.decoding import rules_of
 
+FourInts = Annotated[list[int], Field(min_length=4, max_length=4)]
+
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """One API: where it lives, how it fails. `paired` keys have a public identifier and a secret."""
+    """One API: where it lives, how it fails, how it is called. The first of `calls` is its sample."""
 
     name: str
     prefixes: tuple[str, ...]
     blueprint: Blueprint
     fail: Callable[[GatewayError], Response]
-    paired: bool = False
+    calls: tuple[Call, ...]
     cors: bool = False
+
+    @property
+    def paired(self) -> bool:
+        """Whether its keys have a public identifier besides the secret."""
+        return bool(self.calls[0].identifier)
 
     def owns(self, path: str) -> bool:
         """Whether an unmatched path is this vendor's to refuse."""
         return path.startswith(self.prefixes)
+
+    def admitted(self, call: Call, body: Mapping[str, Any] | None = None) -> AbstractContextManager[Key | None]:
+        """Check the key, then count the call unless the block fails. `body`: the JSON, if the key is in there."""
+        return services().admission.admitted(self.name, call.credentials(body))
 
 
 def json_answer(body: Mapping[str, Any], status: int = 200, *, retry_after_s: int | None = None) -> Response:
@@ -40,6 +55,16 @@ def json_answer(body: Mapping[str, Any], status: int = 200, *, retry_after_s: in
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
     return response
+
+
+def refusal(body: Mapping[str, Any], status: int, error: GatewayError) -> Response:
+    """An error's body; 429 asks to wait as long as the error says, 503 for five seconds."""
+    return json_answer(body, status, retry_after_s={429: error.retry_after_s or 1, 503: 5}.get(status))
+
+
+def example(answer: str) -> ConfigDict:
+    """The configuration of a body's schema that shows this JSON."""
+    return ConfigDict(json_schema_extra={"examples": [json.loads(answer)]})
 
 
 def json_object() -> dict[str, Any]:

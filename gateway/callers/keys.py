@@ -1,7 +1,7 @@
 """Keys, accounts and monthly quotas, in SQLite or, for several replicas, PostgreSQL. Secrets are stored as SHA-256 hashes only.
 
 A counter is raised by one conditional UPDATE before the call and lowered when the call fails, so any number of processes and
-replicas together never let more calls through than the quota.
+replicas together never exceed the quota.
 """
 
 from __future__ import annotations
@@ -23,33 +23,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import AccountSuspended, KeyInvalid, QuotaExceeded, UpstreamUnavailable
 
-# Less than a caller waits; libpq would wait for ever.
+# Shorter than a caller waits. libpq has no limit of its own.
 CONNECT_TIMEOUT_S = 5
-_TABLES = sql.MetaData()
-_KEYS = sql.Table(
-    "keys",
-    _TABLES,
-    sql.Column("id", sql.Integer, primary_key=True),
-    sql.Column("api", sql.String(32), nullable=False),
-    sql.Column("label", sql.String(128), nullable=False),
-    sql.Column("identifier", sql.String(64), nullable=False),
-    sql.Column("secret_hash", sql.String(64), nullable=False),
-    sql.Column("state", sql.String(16), nullable=False),
-    sql.Column("monthly_quota", sql.Integer),
-    sql.Column("rate_per_s", sql.Integer),
-    sql.UniqueConstraint("api", "identifier"),
-)
-_USAGE = sql.Table(
-    "usage",
-    _TABLES,
-    sql.Column("key_id", sql.ForeignKey("keys.id"), primary_key=True),
-    sql.Column("month", sql.String(7), primary_key=True),
-    sql.Column("calls", sql.Integer, nullable=False),
-)
+# The schema that this release reads and writes, and how others become it. A database without a number has the first.
+SCHEMA, FIRST_SCHEMA = "0001", "0001"
+MIGRATIONS = Path(__file__).with_name("migrations")
+MIGRATION_LOCK = 0x7655_6C74  # of PostgreSQL: one process migrates, others wait
+_KEYS = sql.table("keys", *map(sql.column, ("id", "api", "label", "identifier", "secret_hash", "state", "monthly_quota", "rate_per_s")))
+_USAGE = sql.table("usage", *map(sql.column, ("key_id", "month", "calls")))
+_VERSION = sql.table("alembic_version", sql.column("version_num"))
 
 
 class State(enum.StrEnum):
-    """Of a key. A suspended key is known and refused, a revoked one is as if it had never been."""
+    """State of a key. A suspended key is refused as suspended, a revoked one as unknown."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
@@ -58,7 +44,7 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is known of a key. `identifier` is its public part; quota and rate None: unlimited."""
+    """A stored key. `identifier` is its public part. Quota and rate: None means unlimited."""
 
     id: int
     api: str
@@ -95,11 +81,10 @@ class KeyStore:
         values = {"api": api, "label": label, "identifier": identifier, "secret_hash": _digest(secret), "state": State.ACTIVE.value,
                   "monthly_quota": monthly_quota, "rate_per_s": rate_per_s}  # fmt: skip
         self._make_file()
+        self._migrate()
         with self._transaction() as connection:
-            _TABLES.create_all(connection, checkfirst=True)
-            number = connection.execute(_KEYS.insert().values(values)).inserted_primary_key
-        assert number is not None  # noqa: S101
-        return Issued(Key(number[0], api, label, identifier, State.ACTIVE, monthly_quota, rate_per_s), secret)
+            number = connection.execute(_KEYS.insert().values(values).returning(_KEYS.c.id)).scalar_one()
+        return Issued(Key(number, api, label, identifier, State.ACTIVE, monthly_quota, rate_per_s), secret)
 
     @property
     def place(self) -> str:
@@ -121,7 +106,7 @@ class KeyStore:
         name = identifier if identifier is not None else digest[:16]
         with self._transaction() as connection:
             row = connection.execute(sql.select(_KEYS).where(_KEYS.c.api == api, _KEYS.c.identifier == name)).first()
-        # Compared in constant time, also when there is no such key.
+        # Constant-time comparison, even when no such key exists.
         right = hmac.compare_digest(row.secret_hash if row else "0" * 64, digest)
         if row is None or not right or row.state == State.REVOKED:
             raise KeyInvalid
@@ -165,7 +150,7 @@ class KeyStore:
             return [(row.month, row.calls) for row in connection.execute(query)]
 
     def _make_file(self) -> None:
-        """For this user only; SQLite gives the files beside it the same rights."""
+        """Create the file with mode 0600. SQLite gives the same mode to its journal files."""
         url = self._engine.url
         if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":memory:", "file:")):
             return
@@ -180,7 +165,7 @@ class KeyStore:
     def _exists(self) -> bool:
         """Whether the tables are there; asking must not create a database file.
 
-        Raises UpstreamUnavailable when they were there and are not now: callers must not be told that their keys are wrong.
+        Raises UpstreamUnavailable when they have disappeared: callers must not hear that their keys are wrong.
         """
         url = self._engine.url
         if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
@@ -190,8 +175,27 @@ class KeyStore:
             return False
         if not self._made:
             with self._transaction() as connection:
-                self._made = sql.inspect(connection).has_table(_KEYS.name)
+                version = _version(connection)
+            if version not in (None, SCHEMA):
+                self._migrate()
+            self._made = version is not None
         return self._made
+
+    def _migrate(self) -> None:
+        """Bring the tables to SCHEMA, in one transaction that other processes wait for."""
+        with self._transaction() as connection:
+            sqlite_wanted = self._engine.dialect.name == "sqlite"
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite_wanted else f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            if sql.inspect(connection).has_table(_VERSION.name) and _version(connection) == SCHEMA:
+                return
+            from alembic import command, config, util
+
+            settings = config.Config(attributes={"connection": connection})
+            settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+            try:
+                command.upgrade(settings, "head")
+            except util.CommandError:
+                raise UpstreamUnavailable("The key store was written by a newer release.") from None
 
     def _reserve(self, key: Key, month: str, now: datetime) -> None:
         raised = _counter(key, month).values(calls=_USAGE.c.calls + 1)
@@ -215,6 +219,14 @@ class KeyStore:
             raise UpstreamUnavailable("The key store cannot be used now.", retry_after_s=5) from None
 
 
+def _version(connection: sql.Connection) -> str | None:
+    """Number of the schema; None without tables."""
+    tables = sql.inspect(connection)
+    if tables.has_table(_VERSION.name):
+        return connection.execute(sql.select(_VERSION.c.version_num)).scalar()
+    return FIRST_SCHEMA if tables.has_table(_KEYS.name) else None
+
+
 def _counter(key: Key, month: str) -> sql.Update:
     return _USAGE.update().where(_USAGE.c.key_id == key.id, _USAGE.c.month == month)
 
@@ -234,8 +246,8 @@ def _seconds_left_in_month(now: datetime) -> int:
 
 
 def _configure_sqlite(connection: object, _record: object) -> None:
-    """Readers beside a writer, writers that wait for each other, and transactions that SQLAlchemy begins."""
+    """Allow readers beside a writer, and make writers wait for each other."""
     cursor = connection.cursor()  # type: ignore[attr-defined]
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA busy_timeout=5000")  # milliseconds; less than a caller's patience
+    cursor.execute("PRAGMA busy_timeout=5000")  # milliseconds; shorter than a caller waits
     cursor.close()

@@ -17,15 +17,23 @@ import click
 from tqdm import tqdm
 
 import vultus
-from gateway.commands.analysis.order import in_order
 from gateway.commands.analysis.photographs import Photograph, drawn_names, find
 from gateway.commands.analysis.services import Failed, Gateway, Service, Stop, Triton, Unwritten, Wanted
+from gateway.commands.spelling import did_you_mean
 from gateway.v1_schema import AnalysisOut
 from vultus.connection import DEFAULT_TIMEOUT_S, DEFAULT_URL, Order
+from vultus.order import in_order
 
 if TYPE_CHECKING:
     from gateway.commands.analysis.forms import Form
 
+EXAMPLES = """\b
+Examples:
+  vultus analyze photo.jpg
+  vultus analyze holiday --csv --draw marked > faces.csv
+  vultus analyze 'holiday/*.jpg' --json --attributes age,emotion
+  curl -s https://example.org/photo.jpg | vultus analyze -
+"""
 SOME_FAILED = 1
 TIMEOUT = click.FloatRange(min=0, min_open=True)
 
@@ -38,7 +46,7 @@ class Task:
     drawn: Path | None
 
 
-@click.command()
+@click.command(epilog=EXAMPLES)
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
 @click.option("--url", envvar="VULTUS_URL", help=f"Address of the gateway. [default: {DEFAULT_URL}]")
 @click.option("--grpc", metavar="HOST:PORT", help="Ask Triton itself, in place of a gateway.")
@@ -50,9 +58,9 @@ class Task:
     "--draw", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="Write the pictures with their faces marked."
 )
 @click.option("--attributes", help="Comma-separated names from /v1/attributes, or all. [default: what the service gives]")
-@click.option("--max-faces", type=click.IntRange(1, 128), help="At most so many faces a picture: the first in --order.")
+@click.option("--max-faces", type=click.IntRange(1, 128), help="Largest number of faces per picture: the first in --order.")
 @click.option("--min-confidence", type=click.FloatRange(0, 1), help="Only faces of at least this confidence.")
-@click.option("--min-face-px", type=click.IntRange(0, 16_384), help="Only faces at least so wide and high, pixels.")
+@click.option("--min-face-px", type=click.IntRange(0, 16_384), help="Only faces at least this wide and high, pixels.")
 @click.option(
     "--order", type=click.Choice(["confidence", "size"]), help="The most confident or the largest faces first. [default: confidence]"
 )
@@ -101,7 +109,7 @@ def analyze(
 
 
 def _write_any_text(form: str) -> None:
-    """Whatever encoding the terminal has. JSON is UTF-8 always."""
+    """Never fail on a character that the terminal cannot show. JSON is always UTF-8."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8" if form == "json" else None, errors="replace")
 
@@ -133,7 +141,8 @@ def _checked(attributes: str | None, offered: Sequence[str]) -> list[str] | None
         return list(offered)
     unknown = [name for name in names if name not in offered]
     if unknown:
-        raise click.UsageError(f"Unknown: {', '.join(unknown)}. This service offers {', '.join(offered)}.")
+        hint = did_you_mean(unknown[0], offered)
+        raise click.UsageError(f"Unknown: {', '.join(unknown)}.{hint} This service offers {', '.join(offered)}.")
     return names
 
 

@@ -13,10 +13,16 @@ from gateway.errors import GatewayError
 from gateway.settings import Settings
 
 T = TypeVar("T")
+EXAMPLES = """\b
+Examples:
+  vultus keys create vultus 'web shop' --quota 10000 --rate 5
+  vultus keys list
+  vultus keys revoke 2
+"""
 APIS = {"vultus": False} | {vendor.name: vendor.paired for vendor in VENDORS}
 
 
-@click.group()
+@click.group(epilog=EXAMPLES)
 @click.option("--keys-url", help="database of keys (default: VULTUS_KEYS_URL, or keys.sqlite in VULTUS_DATA)")
 @click.pass_context
 def keys(context: click.Context, keys_url: str | None) -> None:
@@ -43,7 +49,12 @@ def create(store: KeyStore, api: str, label: str, quota: int | None, rate: int |
 @click.pass_obj
 def list_keys(store: KeyStore) -> None:
     """All keys, without their secrets."""
-    for key in _guarded(store.keys):
+    found = _guarded(store.keys)
+    if not found:
+        click.echo(f"There is no key in {store.place}. `vultus keys create vultus LABEL` makes one.")
+        return
+    click.echo(_aligned("number", "api", "state", "quota", "rate", "identifier", "label"))
+    for key in found:
         click.echo(_line(key))
 
 
@@ -88,7 +99,11 @@ def _set_state(store: KeyStore, number: int, state: State) -> None:
 def _line(key: Key) -> str:
     quota = "unlimited" if key.monthly_quota is None else f"{key.monthly_quota}/month"
     rate = "unlimited" if key.rate_per_s is None else f"{key.rate_per_s}/s"
-    return f"{key.id:4}  {key.api:14}  {key.state:10}  {quota:14}  {rate:10}  {key.identifier}  {key.label}"
+    return _aligned(str(key.id), key.api, key.state, quota, rate, key.identifier, key.label)
+
+
+def _aligned(number: str, api: str, state: str, quota: str, rate: str, identifier: str | None, label: str) -> str:
+    return f"{number:>6}  {api:14}  {state:10}  {quota:14}  {rate:10}  {identifier or '':20}  {label}"
 
 
 def _guarded(operation: Callable[[], T]) -> T:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
+
+from gateway.card import read_card
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -60,18 +61,18 @@ def described(repository: Path) -> list[Path]:
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """Model.toml and results.json of one model, with the size of its graph in bytes (null when the file is missing)."""
-    told: dict[str, Any] = tomllib.loads((folder / "model.toml").read_text())
+    """Card and results.json of one model, with the size of its graph in bytes (null when the file is missing)."""
+    card = read_card(folder)
     results, graph = folder / "results.json", folder / "1" / "model.onnx"
     return {
         "model": folder.name,
-        "version": told["version"],
-        "summary": told["summary"],
+        "version": card.version,
+        "summary": card.summary,
         "bytes": graph.stat().st_size if graph.exists() else None,
-        "sha256": told["file"]["sha256"],
-        "licence": told["licence"],
-        "training": told["training"],
-        "limits": told["limits"]["known"],
+        "sha256": card.file.sha256,
+        "licence": card.licence.model_dump(),
+        "training": card.training.model_dump(),
+        "limits": card.limits.known,
         "measured": json.loads(results.read_text()) if results.exists() else {},
     }
 

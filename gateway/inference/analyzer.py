@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway import deadline, metrics
+from gateway.attributes import BY_NAME
 from gateway.errors import ModelContractError, UpstreamUnavailable
-from gateway.faces import Analysis, Box, Distribution, Face, Point, Pose, Timings
-from gateway.models import Catalogue, Output
+from gateway.faces import Analysis, Box, Face, Point, Timings
+from gateway.inference.joining import joined, moved, uncut
+from gateway.models import GEOMETRY, Catalogue, Output
 from gateway.pictures.picture import Picture
+from gateway.pictures.tiles import tiles
 
-GEOMETRY = ("NUM_FACES", "BOXES", "SCORES", "KEYPOINTS")
 Row = NDArray[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class SmallFaces:
+    """From which height on faces are looked for, pixels of the upright image, and in how many tiles at most."""
+
+    face_px: float
+    most_tiles: int
+
+
 class Inference(Protocol):
-    """What the analyzer needs of Triton."""
+    """The part of the Triton client that the analyzer uses."""
 
     def infer(self, image: NDArray[np.uint8], outputs: tuple[str, ...]) -> Mapping[str, NDArray[Any]]:
         """Tensors by name for one RGB picture."""
@@ -40,23 +51,26 @@ class Analyzer:
         """Names of the attributes that a caller gets without naming any."""
         return tuple(name for name, output in self._outputs.items() if output.by_default)
 
-    def analyze(self, picture: Picture, wanted: Sequence[str], *, all_needed: bool = False) -> Analysis:
+    def analyze(self, picture: Picture, wanted: Sequence[str], *, all_needed: bool = False, small: SmallFaces | None = None) -> Analysis:
         """Analyse one picture.
 
-        Attributes without a model stay None; with `all_needed` they raise UpstreamUnavailable. Raises UpstreamError, ModelContractError.
+        Attributes without a model stay None; with `all_needed` they raise UpstreamUnavailable. With `small`, faces that the whole picture
+        would not show are looked for in tiles, each of which costs as much as a picture. Raises UpstreamError, ModelContractError.
         """
         if all_needed and not set(wanted) <= set(self._outputs):
             raise UpstreamUnavailable("This deployment has no model for an attribute that the answer needs.")
         outputs = [self._outputs[name] for name in wanted if name in self._outputs]
         started = time.perf_counter()
-        with self._measured():
-            tensors = self._triton.infer(picture.pixels, (*GEOMETRY, *(output.tensor for output in outputs)))
+        faces = self._faces(picture.pixels, outputs, _scale(picture))
+        small_faces = list(self._faces_in_tiles(picture, outputs, small)) if small else []
+        if small_faces:
+            faces = joined([*faces, *small_faces])
         inference_ms = (time.perf_counter() - started) * 1e3
         used = {self._catalogue.detector.name, *(output.model for output in outputs)}
         analysis = Analysis(
             width_px=picture.width_px,
             height_px=picture.height_px,
-            faces=_read_faces(tensors, outputs, picture),
+            faces=faces,
             model_versions={name: version for name, version in self._catalogue.versions.items() if name in used},
             timings=Timings(picture.decode_ms, inference_ms),
         )
@@ -64,13 +78,30 @@ class Analyzer:
         deadline.note_analysed()
         return analysis
 
+    def _faces(self, pixels: NDArray[np.uint8], outputs: list[Output], scale: Row) -> tuple[Face, ...]:
+        with self._measured():
+            tensors = self._triton.infer(pixels, (*GEOMETRY, *(output.tensor for output in outputs)))
+        return _read_faces(tensors, outputs, scale)
 
-def _read_faces(tensors: Mapping[str, NDArray[Any]], outputs: list[Output], picture: Picture) -> tuple[Face, ...]:
+    def _faces_in_tiles(self, picture: Picture, outputs: list[Output], small: SmallFaces) -> Iterator[Face]:
+        height, width = picture.pixels.shape[:2]
+        x, y = scale = _scale(picture)
+        for tile in tiles(width, height, small.face_px / float(x), small.most_tiles):
+            place = Box(tile.left * x, tile.top * y, (tile.left + tile.width) * x, (tile.top + tile.height) * y)
+            faces = (moved(face, place.x1, place.y1) for face in self._faces(tile.of(picture.pixels), outputs, scale))
+            yield from uncut(faces, place, picture.width_px, picture.height_px)
+
+
+def _scale(picture: Picture) -> Row:
+    height, width = picture.pixels.shape[:2]
+    return np.array([picture.width_px / width, picture.height_px / height], np.float64)
+
+
+def _read_faces(tensors: Mapping[str, NDArray[Any]], outputs: list[Output], scale: Row) -> tuple[Face, ...]:
+    """`scale`: pixels of the upright image per pixel that the models saw, x and y."""
     count = int(tensors["NUM_FACES"].reshape(-1)[0])
     for output in outputs:
         _check(tensors[output.tensor], output, count)
-    height, width = picture.pixels.shape[:2]
-    scale = np.array([picture.width_px / width, picture.height_px / height], np.float64)
     faces = [_read_face(tensors, outputs, row, scale) for row in range(count)]
     return tuple(sorted(faces, key=lambda face: (-face.confidence, -face.box.area, face.box.x1)))
 
@@ -82,7 +113,7 @@ def _check(tensor: NDArray[Any], output: Output, count: int) -> None:
 
 def _read_face(tensors: Mapping[str, NDArray[Any]], outputs: list[Output], row: int, scale: Row) -> Face:
     x1, y1, x2, y2 = (tensors["BOXES"][row].reshape(2, 2) * scale).reshape(-1).tolist()
-    attributes = {output.attribute: READERS[output.attribute](tensors[output.tensor][row], output, scale) for output in outputs}
+    attributes = {o.attribute: BY_NAME[o.attribute].kind.read(tensors[o.tensor][row], o.labels, scale) for o in outputs}
     return Face(
         box=Box(x1, y1, x2, y2),
         confidence=float(tensors["SCORES"][row]),
@@ -91,47 +122,5 @@ def _read_face(tensors: Mapping[str, NDArray[Any]], outputs: list[Output], row: 
     )
 
 
-def _number(row: Row, output: Output, scale: Row) -> float:
-    return float(row.reshape(-1)[0])
-
-
-def _distribution(row: Row, output: Output, scale: Row) -> Distribution:
-    return Distribution(output.labels, tuple(row.tolist()))
-
-
-def _numbers(row: Row, output: Output, scale: Row) -> tuple[float, ...]:
-    return tuple(row.tolist())
-
-
-def _pose(row: Row, output: Output, scale: Row) -> Pose:
-    return Pose(*row.tolist())
-
-
 def _points(row: Row, scale: Row) -> tuple[Point, ...]:
     return tuple((x, y) for x, y in (row * scale).tolist())
-
-
-def _landmarks(row: Row, output: Output, scale: Row) -> tuple[Point, ...]:
-    return _points(row, scale)
-
-
-def _pupils(row: Row, output: Output, scale: Row) -> tuple[tuple[float, float, float], ...]:
-    return tuple((x, y, radius) for x, y, radius in (row * np.append(scale, scale.mean())).tolist())
-
-
-# How an attribute's tensor row becomes a field of Face. The order is that of /v1.
-READERS: dict[str, Callable[[Row, Output, Row], Any]] = {
-    "age": _number,
-    "gender": _distribution,
-    "emotion": _distribution,
-    "race": _distribution,
-    "liveness": _number,
-    "glasses": _distribution,
-    "mask": _distribution,
-    "hat": _distribution,
-    "beauty": _number,
-    "quality": _numbers,
-    "pose": _pose,
-    "landmarks": _landmarks,
-    "pupils": _pupils,
-}

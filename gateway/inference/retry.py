@@ -28,7 +28,7 @@ def retrying(call: Call) -> Retrying:
 def nobody_there(problem: BaseException) -> bool:
     """UNAVAILABLE from the way to Triton, not from its queues: inference has no side effect, so asking twice does no harm.
 
-    CANCELLED, too: a server that ends says that of some of its requests (where a caller hung up, CallerGone comes instead).
+    CANCELLED, too: a server that ends says that of some of its requests (where a client disconnected, CallerGone is raised instead).
     """
     if not isinstance(problem, InferenceServerException) or problem.status() not in ABSENT:
         return False

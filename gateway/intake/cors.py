@@ -12,7 +12,7 @@ PREFLIGHT = {
     "Access-Control-Allow-Headers": f"Content-Type, X-API-Key, X-Request-ID, {TIMEOUT_HEADER}",
     "Access-Control-Max-Age": "600",
 }
-READABLE = "X-Request-ID, Retry-After"
+READABLE = "X-Request-ID, X-Faces, Retry-After"
 
 
 def install(app: Flask, origins: str) -> None:

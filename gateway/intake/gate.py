@@ -1,10 +1,10 @@
-"""How many requests one process works on. Further ones are refused at once, so that those inside are answered in time.
+"""Admission control: how many requests one process works on. It refuses more at once, so that admitted ones are answered in time.
 
-Two bounds: `max_present` requests may be in the process at all (reading a body, waiting, working), which is less than gunicorn has
-threads, so that probes and refusals always find one; `max_in_flight` of them may decode and analyse. A body is read before a
-place among those is asked for: a slow upload keeps nobody else from working.
+There are two limits. `max_present` requests may be in the process (uploading, waiting, working), fewer than gunicorn has threads, so
+that a thread is always free for probes and refusals. `max_in_flight` of them may decode and analyse. A request uploads its body before
+it competes for these places: a slow upload blocks nobody else.
 
-And where pictures are so costly that with one more not all would be answered in time, fewer are let in: see latency_estimate.py.
+When pictures are so costly that one more request would make answers late, fewer are admitted: see latency_estimate.py.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from gateway import metrics
 from gateway.errors import Overloaded
 from gateway.intake.latency_estimate import Pace
 
-# What may be expected to be used of the time that a request has: costs differ, and Triton takes turns.
+# Share of a request's time that its estimated latency may use: costs vary, and Triton takes turns.
 TIME_SHARE = 0.7
-# So many are let in whatever pictures cost.
+# This many requests are admitted whatever the latency estimate says.
 FEWEST = 2
 
 
@@ -69,6 +69,27 @@ class Gate:
         if self._at_work < min(FEWEST, self._max_in_flight):
             return True
         return self._at_work < self._max_in_flight and self._pace.expected_s(self._at_work + 1) <= TIME_SHARE * left_s
+
+
+class Place:
+    """One call's place at work, from now on. `ends_s`: when it must be answered, monotonic seconds. See deadline.Place."""
+
+    def __init__(self, gate: Gate, ends_s: float) -> None:
+        self._gate, self._ends_s, self._held = gate, ends_s, ExitStack()
+        self._held.enter_context(self._another())
+        self._has = True
+
+    def give_back(self) -> None:
+        """Also when the call ends."""
+        self._has = False
+        self._held.close()
+
+    def taken(self) -> AbstractContextManager[None]:
+        """In any thread of the call."""
+        return nullcontext() if self._has else self._another()
+
+    def _another(self) -> AbstractContextManager[None]:
+        return self._gate.working(self._ends_s - time.monotonic())
 
 
 def refused(reason: str) -> Overloaded:

@@ -16,7 +16,7 @@ from gateway.errors import UpstreamTimeout
 
 # Of each new cost in the mean. Small: pictures of many sizes come mixed.
 WEIGHT = 0.1
-# So many are a mean. The first ones are slow because they are the first.
+# Number of samples in a mean. The first requests are slow because caches are cold.
 FEWEST = 10
 
 

@@ -1,18 +1,20 @@
-"""Reading the bodies of requests, none of which may take for ever: nothing in gunicorn's threads limits that."""
+"""Read request bodies under a time limit, which gunicorn's threads do not have."""
 
 from __future__ import annotations
 
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from flask import request
 
 from gateway.errors import UploadTooSlow
 
-LOOK_S = 0.25  # how often the watching thread looks; a timer a request would cost more than reading most bodies
+PIECE_BYTES = 65_536
+LOOK_S = 0.25  # how often the watching thread checks; a timer per request would cost more than reading most bodies
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +32,7 @@ class _Upload:
 
 
 class Uploads:
-    """Bodies that are arriving in this process, and one thread that ends those that take longer than `longest_s`."""
+    """Uploads in progress, and one thread that cuts those that take longer than `longest_s`."""
 
     def __init__(self, longest_s: float) -> None:
         self._longest_s = longest_s
@@ -40,6 +42,31 @@ class Uploads:
 
     def read(self) -> None:
         """Read the body of the current request, which keeps it: views and form parsing find it. Raises UploadTooSlow, MalformedBody."""
+        with self._watched() as upload:
+            try:
+                request.get_data()
+            except Exception:
+                if upload.late:
+                    raise UploadTooSlow from None
+                raise
+        if upload.late:  # gunicorn may also give what there is
+            raise UploadTooSlow
+
+    def drop(self) -> None:
+        """Read what is left of a refused request's body and forget it: closing a connection with unread bytes would lose the answer."""
+        left = request.content_length
+        if left is None and "gunicorn.socket" not in request.environ:
+            return  # only gunicorn's stream knows where a body without a length ends
+        body = request.environ["wsgi.input"]
+        with self._watched() as upload, suppress(Exception):
+            while not upload.late and time.monotonic() < upload.ends_s and left != 0:
+                piece = body.read(PIECE_BYTES if left is None else min(left, PIECE_BYTES))
+                if not piece:
+                    break
+                left = None if left is None else left - len(piece)
+
+    @contextmanager
+    def _watched(self) -> Iterator[_Upload]:
         upload = _Upload(request.environ.get("gunicorn.socket"), time.monotonic() + self._longest_s)
         with self._lock:
             self._arriving.add(upload)
@@ -47,16 +74,10 @@ class Uploads:
                 self._watching = True
                 threading.Thread(target=self._watch, daemon=True, name="uploads").start()
         try:
-            request.get_data()
-        except Exception:
-            if upload.late:
-                raise UploadTooSlow from None
-            raise
+            yield upload
         finally:
             with self._lock:
                 self._arriving.discard(upload)
-        if upload.late:  # gunicorn may also give what there is
-            raise UploadTooSlow
 
     def _watch(self) -> None:
         while True:

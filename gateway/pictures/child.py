@@ -1,4 +1,4 @@
-"""What runs in a decoder's process: one image after the other. The server that forks decoders holds only what this module imports."""
+"""The decoder process: decodes one image after another. The fork server imports only what this module imports."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,7 @@ from gateway.pictures.picture import Picture
 
 Decode = Callable[[bytes, Rules, int], Picture]
 
-MESSAGE_BYTES = 2048
+MESSAGE_BYTES = 4096  # quantization tables of a JPEG are the longest that is said
 
 
 def work(connection: socket.socket, function: Decode, cpu_s: float, memory_bytes: int) -> None:
@@ -53,7 +54,7 @@ def work(connection: socket.socket, function: Decode, cpu_s: float, memory_bytes
         else:
             write(files[1], np.ascontiguousarray(picture.pixels).data)
             size_px = {"width_px": picture.width_px, "height_px": picture.height_px}
-            _answer(connection, {"shape": picture.pixels.shape, **size_px})
+            _answer(connection, {"shape": picture.pixels.shape, **size_px, "encoding": asdict(picture.encoding)})
             del picture
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)

@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gateway.errors import BodyTooLarge, EmptyImage, GatewayError, ImageTooLarge, ImageTooSmall, UndecodableImage, UnsupportedImage
 from gateway.pictures import colour, jpeg, samples, tiff
+from gateway.pictures.encoding import Encoding, encoding_of
 from gateway.pictures.formats import EVERY_FORMAT, FORMATS, refusal
 from gateway.pictures.picture import Picture, Raster
 from gateway.settings import Settings
@@ -41,7 +42,7 @@ except ImportError:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an API accepts. Sides are pixels as stored, bounds inclusive."""
+    """Limits of an API. Sides are pixels as stored, bounds inclusive."""
 
     formats: frozenset[str]
     max_bytes: int
@@ -57,11 +58,12 @@ def rules_of(settings: Settings, formats: frozenset[str] = EVERY_FORMAT) -> Rule
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What the header says, and how to go on; `read` takes the working side."""
+    """An opened image: its header, and `read`, which takes the working side."""
 
     format: str
     size: tuple[int, int]
     read: Callable[[int], Raster]
+    encoding: Encoding
 
 
 def decode(data: bytes, rules: Rules, working_side_px: int) -> Picture:
@@ -85,7 +87,7 @@ def decode(data: bytes, rules: Rules, working_side_px: int) -> Picture:
     except Exception:  # noqa: BLE001  decoders raise whatever their author thought of
         raise UndecodableImage from None
     width, height = raster.size[::-1] if raster.turned in (5, 6, 7, 8) else raster.size
-    return Picture(_turned(pixels, raster.turned), width, height, (time.perf_counter() - started) * 1e3)
+    return Picture(_turned(pixels, raster.turned), width, height, (time.perf_counter() - started) * 1e3, source.encoding)
 
 
 def reduced(pixels: NDArray[np.uint8], working_side_px: int) -> NDArray[np.uint8]:
@@ -109,7 +111,7 @@ def _reduction(size: tuple[int, int], working_side_px: int) -> int:
 
 
 def check_bytes(data: bytes, rules: Rules) -> None:
-    """What can be said without looking inside. Raises EmptyImage, BodyTooLarge."""
+    """Checks that need only the size. Raises EmptyImage, BodyTooLarge."""
     if not data:
         raise EmptyImage
     if len(data) > rules.max_bytes:
@@ -120,12 +122,13 @@ def _source(data: bytes) -> _Source:
     """Read the header only."""
     if tiff.recognised(data):
         chosen = tiff.choose(data)
-        return _Source("tiff", chosen.size, lambda side: _whole(chosen.read(), chosen.turned, side))
+        return _Source("tiff", chosen.size, lambda side: _whole(chosen.read(), chosen.turned, side), Encoding())
     image = _open(data)
     kind = FORMATS[image.format or ""]
+    encoding = encoding_of(kind, image, data)
     if kind == "jpeg":
-        return _Source(kind, image.size, lambda side: _jpeg(data, image, side))
-    return _Source(kind, image.size, lambda side: _loaded(image, side))
+        return _Source(kind, image.size, lambda side: _jpeg(data, image, side), encoding)
+    return _Source(kind, image.size, lambda side: _loaded(image, side), encoding)
 
 
 def _open(data: bytes) -> Image.Image:

@@ -2,27 +2,31 @@
 
 httpcore connects through a backend of ours: the name is resolved once, every address it has must be public, and the
 connection goes to the address that was checked. Redirects run through the same backend. No header of the caller, no
-credentials, no proxy, no content encoding; bytes and time are limited while streaming.
+credentials, no proxy, no content encoding; bytes and time are limited while streaming. Names are asked of the name servers of
+resolv.conf (dnspython), because the system's own resolver, which also knows the hosts file, has no deadline.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import socket
+import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TooLate
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import dns.exception
+import dns.resolver
 import httpcore
 
-from gateway.errors import BodyTooLarge, DownloadFailed
+from gateway import metrics
+from gateway.errors import BodyTooLarge, DownloadFailed, Overloaded, RateLimited
 from gateway.settings import Settings
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Resolver = Callable[[str, int], list[str]]
+Resolver = Callable[[str, float], list[str]]  # from a name and the seconds that are left to its addresses
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -42,7 +46,27 @@ class Fetcher:
         self._settings = settings
         self._resolver = resolver or _resolve
         self._allowed = [ipaddress.ip_network(text) for text in settings.fetch_networks]
-        self._lookups = ThreadPoolExecutor(8, thread_name_prefix="resolve")
+        self._under_way: Counter[int | None] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def admitted(self, caller: int | None) -> Iterator[None]:
+        """Around the downloads of one call. Raises RateLimited when this caller, Overloaded when all together have too many.
+
+        `caller` is the number of a key. Those who need none are not told apart.
+        """
+        with self._lock:
+            if caller is not None and self._under_way[caller] >= self._settings.fetches_per_key:
+                raise RateLimited("Too many images are being fetched for this key.", retry_after_s=1)
+            if self._under_way.total() >= self._settings.max_fetches:
+                metrics.REJECTED.labels("fetches").inc()
+                raise Overloaded(retry_after_s=1)
+            self._under_way[caller] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= Counter([caller])
 
     def fetch(self, url: str) -> bytes:
         """GET an image. Raises DownloadFailed (also when fetching is switched off), BodyTooLarge."""
@@ -56,7 +80,7 @@ class Fetcher:
                 if isinstance(answer, bytes):
                     return answer
                 target = urllib.parse.urljoin(target, answer)
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError, ValueError, TooLate):
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, dns.exception.DNSException, OSError, ValueError):
             raise DownloadFailed from None
         raise DownloadFailed("The address redirects too often.")
 
@@ -113,9 +137,9 @@ class Fetcher:
                 raise DownloadFailed
         return bytes(body)
 
-    def address_of(self, host: str, port: int, deadline: float) -> str:
+    def address_of(self, host: str, deadline: float) -> str:
         """The address to connect to. Raises DownloadFailed unless every address of the name may be connected to."""
-        found = self._lookups.submit(self._resolver, host, port).result(timeout=max(0.01, deadline - time.monotonic()))
+        found = self._resolver(host, max(0.01, deadline - time.monotonic()))
         if not found or not all(self._may_connect(ipaddress.ip_address(text.split("%")[0])) for text in found):
             raise DownloadFailed
         return found[0]
@@ -141,7 +165,7 @@ class _CheckedBackend(httpcore.NetworkBackend):
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, local_address: str | None = None, socket_options: Any = None
     ) -> httpcore.NetworkStream:
-        address = self._fetcher.address_of(host, port, self._deadline)
+        address = self._fetcher.address_of(host, self._deadline)
         left = max(0.01, self._deadline - time.monotonic())
         return _LimitedStream(self._plain.connect_tcp(address, port, left, local_address, socket_options), self._deadline)
 
@@ -175,5 +199,8 @@ class _LimitedStream(httpcore.NetworkStream):
         return left
 
 
-def _resolve(host: str, port: int) -> list[str]:
-    return [str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+def _resolve(host: str, left_s: float) -> list[str]:
+    """All addresses of a name; an address is its own. Raises DNSException."""
+    with suppress(ValueError):
+        return [str(ipaddress.ip_address(host))]
+    return list(dns.resolver.Resolver().resolve_name(host, lifetime=left_s).addresses())

@@ -20,7 +20,7 @@ from gateway.errors import ImageTooComplex, UndecodableImage
 SOF_PROGRESSIVE, SOS, EOI, APP14 = (0xC2, 0xCA), 0xDA, 0xD9, 0xEE
 # Markers without a length: 01 and the restart markers, and a second start of image.
 ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
-# What decoding needs: frame, tables, restart interval, scans.
+# Markers that decoding needs: frame, tables, restart interval, scans.
 NEEDED = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDD, SOS, EOI})
 # Encoders write up to ten scans, optimisers a few more. Each costs a pass over the whole picture (50 ms at 50 megapixels), however few
 # bytes it has.
@@ -84,7 +84,7 @@ def _pixels(data: bytes, size: tuple[int, int], reduction: int, space: str) -> N
 
 
 def _segments(data: bytes) -> list[Segment]:
-    """Those of the first picture in the file, up to its end marker where there is one. Raises ImageTooComplex."""
+    """Segments of the first picture in the file, up to its end marker if it has one. Raises ImageTooComplex."""
     found: list[Segment] = []
     scans, at = 0, 2
     while (marker := _MARKER.search(data, at)) is not None:

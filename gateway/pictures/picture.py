@@ -1,22 +1,28 @@
-"""What the decoder gives and the models see, and what it is made of."""
+"""A decoded picture, as the models see it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.pictures.encoding import Encoding
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded image: upright RGB uint8 [H,W,3] and the size of the upright original, of which it may be a reduction."""
+    """A decoded image: upright RGB uint8 [H,W,3] and the size of the upright original, of which it may be a reduction.
+
+    `encoding` is how the file was compressed.
+    """
 
     pixels: NDArray[np.uint8]
     width_px: int
     height_px: int
     decode_ms: float
+    encoding: Encoding = field(default_factory=Encoding)
 
 
 @dataclass(frozen=True, slots=True)

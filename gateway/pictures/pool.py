@@ -1,6 +1,6 @@
 """Decoding in processes of its own, so that what breaks in a codec costs one request and nothing else.
 
-Each gateway process has a few decoders. A decoder holds one image at a time, has an upper limit of processor time (counted by the kernel,
+Each gateway process has a few decoders. A decoder holds one image at a time, has an upper limit of CPU time (counted by the kernel,
 so a busy machine fails nobody) and of memory, and is replaced when it dies. Compressed bytes and pixels pass through anonymous memory
 files: nothing is pickled, no byte is sent twice, nothing stays behind when either side is killed. Those for pixels are used again, because
 fresh pages cost several times what writing into them does. A pool of a package (pebble) was as fast for small pictures, slower for large
@@ -21,12 +21,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing.util import Finalize
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from gateway import deadline
 from gateway.errors import (
@@ -42,6 +39,7 @@ from gateway.pictures import decoding
 from gateway.pictures.buffers import Buffer, Buffers, memory_file
 from gateway.pictures.child import MESSAGE_BYTES, Decode, work
 from gateway.pictures.decoding import Rules
+from gateway.pictures.encoding import encoding_from
 from gateway.pictures.picture import Picture
 from gateway.settings import Settings
 
@@ -93,14 +91,12 @@ class Decoders:
         for attempt in (1, 2):
             with self._borrowed(current) as decoder:
                 try:
-                    pixels, width_px, height_px = decoder.ask(
-                        data, rules, working_side_px, max(current.left_s, LEAST_PATIENCE_S), self._buffers
-                    )
+                    picture = decoder.ask(data, rules, working_side_px, max(current.left_s, LEAST_PATIENCE_S), self._buffers)
                     break
                 except UpstreamUnavailable:
                     if attempt == 2:
                         raise  # a decoder that was killed from outside is worth another try
-        return Picture(pixels, width_px, height_px, (time.perf_counter() - started) * 1e3)
+        return replace(picture, decode_ms=(time.perf_counter() - started) * 1e3)
 
     def rest(self) -> None:
         """Give back what is kept for the next picture."""
@@ -140,10 +136,8 @@ class _Decoder:
             self._end()
             raise ChildProcessError
 
-    def ask(
-        self, data: bytes, rules: Rules, working_side_px: int, patience_s: float, buffers: Buffers
-    ) -> tuple[NDArray[np.uint8], int, int]:
-        """Pixels and the size of the upright original. Raises what the decoder raised or what its death means."""
+    def ask(self, data: bytes, rules: Rules, working_side_px: int, patience_s: float, buffers: Buffers) -> Picture:
+        """The picture. Raises what the decoder raised or what its death means."""
         buffer = buffers.take()
         try:
             answer = self._answer(data, rules, working_side_px, patience_s, buffer)
@@ -152,7 +146,7 @@ class _Decoder:
         except Exception:
             buffer.close()  # a dying decoder may have written into it
             raise
-        return pixels, answer["width_px"], answer["height_px"]
+        return Picture(pixels, answer["width_px"], answer["height_px"], 0.0, encoding_from(answer["encoding"]))
 
     def _answer(self, data: bytes, rules: Rules, working_side_px: int, patience_s: float, buffer: Buffer) -> dict[str, Any]:
         question = json.dumps([{**asdict(rules), "formats": sorted(rules.formats)}, working_side_px]).encode()
@@ -174,7 +168,7 @@ class _Decoder:
         return answer
 
     def _buried(self) -> GatewayError:
-        """What it means that this decoder is dead."""
+        """The error that a dead decoder stands for."""
         with _STARTING:  # a start looks after all children, and of two that do only one hears the exit code
             self._process.join(1)
             code = self._process.exitcode or 0

@@ -1,4 +1,4 @@
-"""Pictures that an API has to serve later: bounded in size and in time. A directory, or an S3-compatible bucket."""
+"""Pictures that an API has to serve later: in a folder, bounded in size and in time, or in an S3-compatible bucket."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from diskcache import Cache
-
 from gateway.errors import UpstreamUnavailable
+from gateway.pictures.folder import Directory
 from gateway.settings import Settings
 
 
 class PictureStore(Protocol):
     """Keeps PNG files by name for the deployment's keeping time."""
+
+    def start(self) -> None:
+        """In each process that serves, once."""
 
     def put(self, name: str, png: bytes) -> None:
         """Keep a picture. Raises UpstreamUnavailable."""
@@ -23,36 +25,14 @@ class PictureStore(Protocol):
         """A picture that is still kept."""
 
 
-class Directory:
-    """Local, shared by the workers of one machine; the oldest pictures go when it is full."""
-
-    def __init__(self, folder: Path, max_bytes: int, keep_s: int) -> None:
-        self._folder, self._max_bytes, self._keep_s = folder, max_bytes, keep_s
-
-    @cached_property
-    def _cache(self) -> Any:
-        # 0: files of any size lie beside the index, not in it.
-        return Cache(str(self._folder), size_limit=self._max_bytes, eviction_policy="least-recently-stored", disk_min_file_size=0)
-
-    def put(self, name: str, png: bytes) -> None:
-        """Keep a picture."""
-        try:
-            self._cache.expire()
-            self._cache.set(name, png, expire=self._keep_s)
-        except Exception:  # noqa: BLE001  SQLite and the file system, each with its own errors
-            raise UpstreamUnavailable("The picture store cannot be used now.", retry_after_s=5) from None
-
-    def get(self, name: str) -> bytes | None:
-        """A picture that is still kept."""
-        found: bytes | None = self._cache.get(name) if self._folder.exists() else None
-        return found
-
-
 class Bucket:
     """S3-compatible. Give the bucket a lifecycle rule as well: this only refuses to show what is too old."""
 
     def __init__(self, bucket: str, prefix: str, endpoint: str | None, keep_s: int) -> None:
         self._bucket, self._prefix, self._endpoint, self._keep_s = bucket, prefix, endpoint, keep_s
+
+    def start(self) -> None:
+        """Nothing: the bucket deletes by itself."""
 
     @cached_property
     def _client(self) -> Any:

@@ -92,10 +92,14 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Start the decoders before the first request needs them. A stopping worker closes the port before it finishes its requests."""
+    """Start the decoders before the first request needs them, and what deletes old pictures.
+
+    A stopping worker closes the port before it finishes its requests.
+    """
     from gateway.apis.services import KEY  # not above: metrics, which it brings along, open their files when they are imported
 
     worker.wsgi.extensions[KEY].decoders.start()
+    worker.wsgi.extensions[KEY].pictures.start()
     draining.close_port_when_stopping(worker)
 
 

@@ -10,8 +10,12 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker
+from gateway.server.whole_heads import WholeHeads
 
+# How long a probe may take to be sent and read; it has no body to wait for.
+PROBE_S = 5.0
+# After the time that a request may last: for sending what is left of its answer.
+ANSWER_S = 5.0
 # Freed memory is given back when nothing has been asked for so long, and on a busy worker so often.
 TRIM_AFTER_S, TRIM_EVERY_S = 0.5, 10.0
 # As gateway/apis/problems.py has it, which cannot be imported this early.
@@ -57,11 +61,11 @@ class _AsProblem:
         self._connection.sendall(head.encode() + body)
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """Gunicorn lets a client that has begun to send hold a thread for ever. Here its connection is read no longer than a request may last.
+class Worker(WholeHeads):
+    """Gunicorn lets a client that does not send or does not read hold a thread for ever.
 
-    This is for clients that never finish the head of a request: they are then as if they had hung up. intake/uploads.py has the limit
-    of bodies, which is shorter and has an answer.
+    Here its connection is read no longer than a request may last, and closed soon after. intake/uploads.py has the limit of bodies, which
+    is shorter and has an answer.
 
     Bodies and pictures of changing sizes leave holes in the heap, which glibc keeps for ever unless it is asked.
     """
@@ -80,7 +84,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle(self, conn: Any) -> Any:
         """In a thread: one request of a connection."""
         settings = self._services.settings
-        self._due_s[conn] = time.monotonic() + settings.upload_s + settings.deadline_s
+        longest_s = PROBE_S if getattr(conn, "lane", None) else settings.upload_s + settings.deadline_s
+        self._due_s[conn] = time.monotonic() + longest_s
         try:
             return super().handle(conn)
         finally:
@@ -92,13 +97,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().handle_error(req, _AsProblem(client), addr, exc)
 
     def murder_pending(self) -> None:
-        """In the main loop, about once a second. Shutting down the reading side leaves the way open for the answer."""
+        """In the main loop, at least once a second. Shutting down the reading side leaves the way open for the answer."""
         super().murder_pending()
         now = time.monotonic()
         for conn, due_s in list(self._due_s.items()):
-            if now > due_s and self._due_s.pop(conn, 0):
+            if now > due_s:
                 with suppress(OSError):
-                    conn.sock.shutdown(socket.SHUT_RD)
+                    conn.sock.shutdown(socket.SHUT_RD if now <= due_s + ANSWER_S else socket.SHUT_RDWR)
         self._give_back(now)
 
     def _give_back(self, now: float) -> None:

@@ -1,62 +1,96 @@
-// One card a face. Text is set as text, never as markup.
-import { axes, colour } from "./drawing.js";
+// One card a face: made once and then only changed, so that with a camera nothing flickers and what is unfolded stays so.
+import { element } from "./dom.js";
+import { axes, colour, crop } from "./drawing.js";
+import { doubt, facts, headline, percent } from "./words.js";
 
-const percent = (p) => `${Math.round(p * 100)} %`;
+const LISTS = [
+  ["emotion", "Expression", (face) => face.emotion?.probabilities, 1, false],
+  ["quality", "Quality", (face) => face.quality, 100, true],
+  ["race", "Perceived group", (face) => face.race?.probabilities, 1, true],
+];
 
-function element(tag, text, attributes = {}) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}
-
-function facts(face) {
-  const rows = [["confidence", percent(face.confidence)]];
-  if (face.age !== undefined) rows.push(["age", `${Math.round(face.age)} years (estimate)`]);
-  if (face.gender) rows.push(["gender", `${face.gender.value}, ${percent(face.gender.probability)}`]);
-  if (face.liveness) rows.push(["liveness", face.liveness.is_real ? `living face, ${percent(face.liveness.score)}` : `picture of a face, ${percent(1 - face.liveness.score)}`]);
-  for (const name of ["glasses", "mask"]) if (face[name]) rows.push([name, `${face[name].value}, ${percent(face[name].probabilities[face[name].value])}`]);
-  if (face.hat) rows.push(["hat", `${face.hat.value}, ${percent(face.hat.probability)}`]);
-  if (face.pose) rows.push(["pose", `yaw ${face.pose.yaw}°, pitch ${face.pose.pitch}°, roll ${face.pose.roll}°`]);
-  return rows;
-}
-
-function bars(values, scale, name) {
-  const list = element("ul", undefined, { class: "bars", "aria-label": name });
-  for (const [label, value] of Object.entries(values)) {
-    const item = element("li");
-    const meter = element("meter", undefined, { min: 0, max: scale, "aria-label": label });
-    meter.value = value;
-    item.append(element("span", label.replaceAll("_", " ")), meter, element("span", scale === 1 ? percent(value) : String(Math.round(value))));
-    list.append(item);
+export class Cards {
+  constructor(place, onActive) {
+    this.place = place;
+    this.onActive = onActive;
   }
-  return list;
+
+  clear() {
+    this.place.replaceChildren();
+    this.place.scrollTop = 0;
+  }
+
+  // `numbers` give each face its number and colour; without them it is its place.
+  show(faces, image, numbers = faces.map((_, index) => index)) {
+    while (this.place.children.length > faces.length) this.place.lastElementChild.remove();
+    faces.forEach((face, index) => {
+      const made = this.place.children[index] ?? this.place.appendChild(this.blank(index));
+      fill(made, face, numbers[index], image);
+    });
+  }
+
+  activate(index) {
+    [...this.place.children].forEach((made, at) => made.classList.toggle("on", at === index));
+  }
+
+  blank(index) {
+    const made = element("article", undefined, { class: "card", tabindex: 0 });
+    const title = element("div", undefined, {}, element("h3"), element("p", "", { class: "headline" }));
+    const rest = element("div", undefined, { class: "facts" });
+    made.append(element("header", undefined, {}, element("canvas", undefined, { class: "crop", width: 144, height: 144, "aria-hidden": "true" }), title), element("p", "", { class: "doubt" }), rest);
+    for (const [event, value] of [["mouseenter", index], ["focus", index], ["mouseleave", -1], ["blur", -1]]) made.addEventListener(event, () => this.onActive(value));
+    return made;
+  }
 }
 
-function pose(angles) {
-  const made = element("div", undefined, { class: "pose" });
-  made.append(axes(angles), element("p", "How the head is turned. Red: to the side, green: up, blue: out of the face."));
-  return made;
+function fill(made, face, number, image) {
+  const unsure = doubt(face);
+  made.setAttribute("aria-label", `Face ${number + 1}`);
+  made.style.borderTopColor = colour(number);
+  made.classList.toggle("unsure", Boolean(unsure));
+  crop(made.querySelector(".crop"), image, face.box);
+  set(made.querySelector("h3"), `Face ${number + 1}`);
+  set(made.querySelector(".headline"), headline(face));
+  set(made.querySelector(".doubt"), unsure && `${unsure} What follows is a guess.`);
+  const place = made.querySelector(".facts");
+  const shape = [Boolean(unsure), ...facts(face).map(([name]) => name), ...LISTS.map(([, , values]) => Object.keys(values(face) ?? {}).length)].join();
+  if (made.shape !== shape) {
+    made.shape = shape;
+    place.replaceChildren(...built(face, unsure));
+  }
+  const values = place.querySelectorAll("dd");
+  facts(face).forEach(([, value], at) => set(values[at], value));
+  for (const [name, , read, scale] of LISTS) fillBars(place.querySelector(`[data-list=${name}]`), read(face), scale);
+  if (face.pose) place.querySelector(".pose")?.replaceChildren(axes(face.pose), element("p", "How the head is turned. Red: to the side, green: up, blue: out of the face."));
 }
 
-function folded(title, content) {
-  const details = element("details");
-  details.append(element("summary", title), content);
-  return details;
-}
-
-export function card(face, index, onActive) {
-  const made = element("article", undefined, { class: "card", tabindex: 0, "aria-label": `Face ${index + 1}` });
-  const title = element("h3", `Face ${index + 1}`);
-  title.style.borderLeft = `.5rem solid ${colour(index)}`;
-  title.style.paddingLeft = ".5rem";
+function built(face, unsure) {
   const list = element("dl");
-  for (const [name, value] of facts(face)) list.append(element("dt", name), element("dd", value));
-  made.append(title, list);
-  if (face.pose) made.append(pose(face.pose));
-  if (face.emotion) made.append(element("h4", "Expression"), bars(face.emotion.probabilities, 1, "Expression"));
-  if (face.quality) made.append(folded("Quality", bars(face.quality, 100, "Quality")));
-  if (face.race) made.append(folded("Perceived group", bars(face.race.probabilities, 1, "Perceived group")));
-  for (const [event, value] of [["mouseenter", index], ["focus", index], ["mouseleave", -1], ["blur", -1]]) made.addEventListener(event, () => onActive(value));
-  return made;
+  for (const [name] of facts(face)) list.append(element("dt", name), element("dd"));
+  const made = [list];
+  if (face.pose) made.push(element("div", undefined, { class: "pose" }));
+  for (const [name, title, read, , folded] of LISTS) {
+    if (!read(face)) continue;
+    const bars = element("ul", undefined, { class: "bars", "aria-label": title, "data-list": name });
+    made.push(...(folded ? [element("details", undefined, {}, element("summary", title), bars)] : [element("h4", title), bars]));
+  }
+  return unsure ? [element("details", undefined, {}, element("summary", "The guess"), ...made)] : made;
+}
+
+export function fillBars(list, values, scale) {
+  if (!list || !values) return;
+  const entries = Object.entries(values);
+  if (list.children.length !== entries.length) {
+    list.replaceChildren(...entries.map(([label]) => element("li", undefined, {}, element("span", label.replaceAll("_", " ")), element("meter", undefined, { min: 0, max: scale, "aria-label": label }), element("span"))));
+  }
+  entries.forEach(([, value], at) => {
+    const [, meter, text] = list.children[at].children;
+    meter.value = value;
+    set(text, scale === 1 ? percent(value).replace(/^over /, "> ").replace(/^under /, "< ") : String(Math.round(value)));
+  });
+}
+
+// Only what is new is written: text that stays must not be read out again.
+function set(place, text) {
+  if (place.textContent !== (text || "")) place.textContent = text || "";
 }

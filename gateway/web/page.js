@@ -1,106 +1,200 @@
-import { card } from "./cards.js";
+// The page: what is chosen, what is asked, what is shown. `state.run` counts choices; answers to an earlier one are dropped.
+import { choose, csv, fillTile, histograms, tile } from "./batch.js";
+import { Camera } from "./camera.js";
+import { Cards } from "./cards.js";
+import { $, copy, element, save, say } from "./dom.js";
 import { draw } from "./drawing.js";
-import { APIS, ask, program } from "./vendors.js";
+import { coloured, compact } from "./json.js";
+import { count, EMPTY, NO_FACE, problem, UNREACHED, WANTS_KEY } from "./messages.js";
+import { SAMPLES } from "./samples.js";
+import { APIS, ask, program, redact } from "./vendors.js";
 
-const $ = (id) => document.getElementById(id);
-const state = { file: null, image: null, answer: null, active: -1, api: "Vultus", batch: [], stopped: false, camera: null };
+const state = { run: 0, items: [], item: null, stopped: false, active: -1, hit: -1, api: "Vultus", shown: null };
+const cards = new Cards($("cards"), activate);
+const camera = new Camera({ ask: analysed, show: showFrame, stopped: cameraStopped });
 
-// What is wrong with a file: the sentence begins with its name.
-const FILE = {
-  body_too_large: "is a larger file than this server takes. Save it smaller, and try again.",
-  image_too_large: "has more pixels than this server takes. Scale it down, and try again.",
-  image_too_small: "is too small to show a face.",
-  unrecognised_image: "is not a picture that this server can read. JPEG and PNG always work.",
-  unsupported_image: "is a kind of picture that this server does not take. JPEG and PNG always work.",
-  undecodable_image: "is damaged or incomplete: the server cannot read it.",
-  image_too_complex: "takes this server too long to read. Save it anew, and try again.",
-  empty_image: "has nothing in it.",
-};
-const SERVER = {
-  key_missing: "This server wants a key: enter it in the field Key. Whoever runs the server issues keys.",
-  key_invalid: "The server does not know this key. Check the field Key.",
-  rate_limited: "That was too many pictures in too short a time for this key. Wait a moment, and try again.",
-  quota_exceeded: "The calls of this key are used up for this month.",
-  upstream_unavailable: "The models are not ready yet. Try again in a moment.",
-  upstream_overloaded: "The server is busy. Try again in a moment.",
-  overloaded: "The server is busy. Try again in a moment.",
-  upload_too_slow: "Sending the picture took too long. Try again, or a smaller picture.",
-  upstream_timeout: "The server was too slow. Try again, or a smaller picture.",
-};
+// Where the result is below what is chosen, and not beside it.
+const narrow = matchMedia("(max-width: 62rem)");
 
-const UNREACHED = "The server cannot be reached. Is it still running?";
-const CAMERA = "The camera cannot be used. Allow it in the browser; browsers offer it only on https:// pages and on the machine itself.";
+const ms = (value) => (value < 1 ? "under 1 ms" : `${Math.round(value)} ms`);
+const wanted = () => new Set([...$("switches").querySelectorAll("input:checked")].map((box) => box.value));
+const key = () => $("key").value;
 
-function say(text, bad = false) {
-  $("message").textContent = text;
-  $("message").classList.toggle("bad", bad);
+function query(names = ["min_confidence", "min_face_px", "order", "max_faces"]) {
+  const asked = new URLSearchParams();
+  for (const name of names) {
+    const field = $(name);
+    const usual = field.tagName === "SELECT" ? field.options[0].value : field.defaultValue;
+    if (field.value !== usual && field.checkValidity()) asked.set(name, field.value);
+  }
+  if ($("everything").checked && names.includes("order")) asked.set("attributes", "all");
+  return asked;
 }
 
-const problem = (json, name) => (FILE[json.code] ? `${name} ${FILE[json.code]}` : SERVER[json.code] || json.title || "The server could not answer.");
-const ms = (value) => (value < 1 ? "under 1 ms" : `${Math.round(value)} ms`);
-const faces = () => state.answer?.faces ?? [];
-const wanted = () => new Set([...$("switches").querySelectorAll("input:checked")].map((box) => box.value));
-const count = (n) => (n === 0 ? "No face found." : n === 1 ? "1 face found." : `${n} faces found.`);
+// Asks /v1/analyze. The answer, or what to say; never an exception.
+async function analysed(file) {
+  if (!file.size) return { error: problem(EMPTY, file.name) };
+  let answer;
+  try {
+    const asked = query().toString();
+    answer = await ask("Vultus", file, key(), asked && `?${asked}`);
+  } catch {
+    return { error: UNREACHED };
+  }
+  if (answer.ok) return { answer: answer.json };
+  if (WANTS_KEY.has(answer.json.code)) $("key-field").hidden = false;
+  return { error: problem(answer.json, file.name) };
+}
+
+async function upright(file, { width, height }) {
+  try {
+    return await createImageBitmap(file, { imageOrientation: "from-image" });
+  } catch {
+    return element("canvas", undefined, { width, height }); // e.g. TIFF: the server reads it, this browser does not show it
+  }
+}
+
+async function run(files) {
+  files = [...files];
+  if (!files.length) return;
+  camera.stop();
+  const turn = ++state.run;
+  const many = files.length > 1;
+  state.items = files.map((file) => ({ file, name: file.name || "picture", answer: null, error: "" }));
+  state.item = null;
+  $("batch").hidden = !many;
+  $("stop").disabled = state.stopped = false;
+  $("progress").value = 0;
+  if (many) {
+    for (const item of state.items) item.tile = tile(item, select);
+    $("gallery").replaceChildren(...state.items.map((item) => item.tile));
+  }
+  say("Working…");
+  for (const [index, item] of state.items.entries()) {
+    if (state.stopped) break;
+    const outcome = await analysed(item.file);
+    if (turn !== state.run) return;
+    Object.assign(item, outcome);
+    if (many) await batchStep(item, index, turn);
+    if (turn !== state.run) return;
+    if (!state.item) await select(item);
+  }
+  if (turn === state.run && many) finish();
+}
+
+async function batchStep(item, index, turn) {
+  const image = item.answer ? await upright(item.file, item.answer.image) : null;
+  if (turn !== state.run) return;
+  fillTile(item, image);
+  image?.close?.();
+  $("progress").value = (index + 1) / state.items.length;
+  histograms(state.items);
+}
+
+function finish() {
+  $("stop").disabled = true;
+  const failed = state.items.filter((item) => item.error).length;
+  const done = state.items.filter((item) => item.error || item.answer).length;
+  say(`${done} pictures done, ${failed} failed.`);
+}
+
+// Shows one picture and what was found in it.
+async function select(item) {
+  if (!item.answer && !item.error) return;
+  const turn = state.run;
+  state.item = item;
+  if (item.tile) choose(state.items, item);
+  $("welcome").hidden = true;
+  $("result").hidden = Boolean(item.error); // it would show an earlier picture
+  if (narrow.matches) $("message").scrollIntoView();
+  if (item.error) return say(item.error, true);
+  const image = await upright(item.file, item.answer.image);
+  if (turn !== state.run || state.item !== item) return;
+  state.hidden = null;
+  cards.clear();
+  show({ image, answer: item.answer, faces: item.answer.faces });
+  const { decode, inference, render } = item.answer.timings_ms;
+  $("timings").textContent = `Reading the picture ${ms(decode)}, models ${ms(inference)}, writing the answer ${ms(render)}.`;
+  say(item.answer.faces.length ? count(item.answer.faces.length) : NO_FACE);
+  showAnswer("Vultus", item.answer);
+  if ($("hide").value) await hide();
+}
+
+function show(shown) {
+  state.shown = shown;
+  state.active = -1;
+  redraw();
+  cards.show(shown.faces, shown.image, shown.numbers);
+}
 
 function redraw() {
-  if (!state.image || !state.answer) return;
-  const { width, height } = state.answer.image;
-  draw($("canvas"), state.image, width, height, faces(), wanted(), state.active);
+  if (!state.shown) return;
+  const { image, answer, faces, numbers, crops } = state.shown;
+  draw($("canvas"), image, answer.image, faces, { wanted: wanted(), active: state.active, numbers, mirrored: Boolean(crops) });
 }
 
 function activate(index) {
   state.active = index;
-  [...$("cards").children].forEach((made, at) => made.classList.toggle("on", at === index));
+  cards.activate(index);
   redraw();
 }
 
-async function upright(file) {
-  return createImageBitmap(file, { imageOrientation: "from-image" });
+// A frame of the camera, mirrored, its faces smoothed.
+function showFrame(shown, rate) {
+  $("welcome").hidden = true;
+  $("result").hidden = false;
+  state.shown = shown;
+  redraw();
+  cards.show(shown.faces, shown.crops, shown.numbers);
+  $("timings").textContent = `${count(shown.faces.length)} ${rate.toFixed(1)} pictures a second.`;
+  if (state.api === "Vultus") showBody(shown.answer);
 }
 
-async function analyse(file) {
-  say("Working…");
-  state.file = file;
-  let answer;
+async function startCamera() {
+  state.run += 1;
+  state.item = null;
+  state.items = [];
+  $("batch").hidden = true;
+  if (!(await camera.start())) return;
+  cards.clear();
+  showAnswer("Vultus", {});
+  document.body.classList.add("live");
+  $("camera").textContent = "Stop the camera";
+  $("camera").setAttribute("aria-pressed", "true");
+  say("The camera is on. Each answer is a mean over the last frames.");
+}
+
+function cameraStopped(error) {
+  document.body.classList.remove("live");
+  $("camera").textContent = "Use the camera";
+  $("camera").setAttribute("aria-pressed", "false");
+  say(error || "The camera is off.", Boolean(error));
+}
+
+async function hide() {
+  const item = state.item;
+  if (!item?.answer) return;
+  const method = $("hide").value;
+  if (!method) return select(item);
+  const asked = query(["min_confidence", "min_face_px"]);
+  asked.set("method", method);
   try {
-    answer = await ask("Vultus", file, $("key").value);
+    const answer = await redact(item.file, key(), asked);
+    if (item !== state.item || method !== $("hide").value) return;
+    if (!answer.ok) return say(problem(answer.json, item.name), true);
+    state.hidden = answer.blob;
+    show({ ...state.shown, image: await createImageBitmap(answer.blob) });
   } catch {
     say(UNREACHED, true);
-    return null;
   }
-  if (!answer.ok) {
-    say(problem(answer.json, file.name), true);
-    return answer;
-  }
-  state.answer = answer.json;
-  try {
-    state.image = await upright(file);
-  } catch {
-    state.image = blank(answer.json.image); // e.g. TIFF: the server reads it, this browser does not show it
-  }
-  show();
-  return answer;
 }
 
-function blank({ width, height }) {
-  const canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
-  return canvas;
+function showBody(json) {
+  $("body").replaceChildren(coloured(json));
+  state.json = json;
 }
 
-function show() {
-  $("result").hidden = false;
-  state.active = -1;
-  redraw();
-  $("cards").replaceChildren(...faces().map((face, index) => card(face, index, activate)));
-  const { decode, inference, render } = state.answer.timings_ms;
-  $("timings").textContent = `Reading the picture ${ms(decode)}, models ${ms(inference)}, writing the answer ${ms(render)}.`;
-  say(faces().length ? count(faces().length) : "No face found. Small, covered and turned-away faces can be missed.");
-  showAnswer("Vultus", { json: state.answer });
-}
-
-function showAnswer(name, answer) {
+function showAnswer(name, json) {
   state.api = name;
   for (const tab of $("tabs").children) {
     const chosen = tab.textContent === name;
@@ -108,118 +202,30 @@ function showAnswer(name, answer) {
     tab.tabIndex = chosen ? 0 : -1;
   }
   $("request").textContent = program(name, $("language").value);
-  $("body").textContent = JSON.stringify(answer.json, null, 1);
+  showBody(json);
 }
 
-async function choose(name) {
-  if (!state.file) return;
-  if (name === "Vultus") return showAnswer(name, { json: state.answer });
+async function chooseApi(name) {
+  const item = state.item;
+  if (!item?.answer) return state.shown && name === "Vultus" ? showAnswer(name, state.shown.answer) : undefined;
+  if (name === "Vultus") return showAnswer(name, item.answer);
   try {
-    showAnswer(name, await ask(name, state.file, $("key").value));
+    const answer = await ask(name, item.file, key());
+    if (item === state.item) showAnswer(name, answer.json);
   } catch {
     say(UNREACHED, true);
   }
-}
-
-async function run(files) {
-  stopCamera();
-  const pictures = [...files].filter((file) => file.size);
-  if (!pictures.length) return void (files.length && say(`${files[0].name} ${FILE.empty_image}`, true));
-  $("batch").hidden = pictures.length === 1;
-  if (pictures.length === 1) {
-    const answer = await analyse(pictures[0]);
-    if (!answer?.ok) $("result").hidden = true; // it shows an earlier picture
-    return;
-  }
-  state.batch = [];
-  state.stopped = $("stop").disabled = false;
-  $("rows").replaceChildren();
-  for (const [index, file] of pictures.entries()) {
-    if (state.stopped) break;
-    const answer = await analyse(file);
-    const row = { picture: file.name, answer: answer?.ok ? answer.json : null, error: answer?.ok ? "" : answer ? problem(answer.json, "This file") : UNREACHED };
-    state.batch.push(row);
-    $("rows").append(tableRow(row));
-    $("progress").value = (index + 1) / pictures.length;
-  }
-  $("stop").disabled = true;
-  const failed = state.batch.filter((row) => row.error).length;
-  say(`${state.batch.length} pictures done, ${failed} failed.`);
-}
-
-const summary = (face) => [face.age !== undefined ? Math.round(face.age) : "", face.gender?.value ?? "", face.emotion?.dominant ?? ""].filter(String).join(" ");
-
-function tableLine(cells) {
-  const line = document.createElement("tr");
-  line.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
-  return line;
-}
-
-const tableRow = ({ picture, answer, error }) => tableLine([picture, answer ? answer.faces.length : "", answer ? answer.faces.map(summary).join("; ") : error]);
-
-// A cell that begins like a formula is quoted, because spreadsheets run formulas.
-const cell = (value) => `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
-
-function csv() {
-  const names = ["picture", "face", "x1", "y1", "x2", "y2", "confidence", "age", "gender", "emotion", "liveness", "glasses", "mask", "hat", "error"];
-  const lines = state.batch.flatMap(({ picture, answer, error }) =>
-    answer?.faces.length
-      ? answer.faces.map((f, i) => [picture, i, f.box.x1, f.box.y1, f.box.x2, f.box.y2, f.confidence, f.age ?? "", f.gender?.value ?? "", f.emotion?.dominant ?? "", f.liveness?.score ?? "", f.glasses?.value ?? "", f.mask?.value ?? "", f.hat?.value ?? "", ""])
-      : [[picture, "", "", "", "", "", "", "", "", "", "", "", "", "", error || "no face"]],
-  );
-  return [names, ...lines].map((line) => line.map((v) => (typeof v === "number" ? v : cell(v))).join(",")).join("\r\n");
-}
-
-function save(text, name, type) {
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(new Blob([text], { type })), download: name });
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
-
-async function startCamera() {
-  try {
-    state.camera = await navigator.mediaDevices.getUserMedia({ video: { width: 640 }, audio: false });
-  } catch {
-    say(CAMERA, true);
-    return;
-  }
-  $("camera").setAttribute("aria-pressed", "true");
-  const video = $("video");
-  video.srcObject = state.camera;
-  await video.play();
-  const frame = document.createElement("canvas");
-  let rate = 0;
-  while (state.camera) {
-    const started = performance.now();
-    frame.width = video.videoWidth;
-    frame.height = video.videoHeight;
-    frame.getContext("2d").drawImage(video, 0, 0);
-    const blob = await new Promise((done) => frame.toBlob(done, "image/jpeg", 0.85));
-    const answer = await analyse(new File([blob], "camera.jpg", { type: "image/jpeg" }));
-    if (!answer?.ok) break;
-    rate = 0.8 * rate + 0.2 * (1000 / (performance.now() - started));
-    if (state.camera) say(`${count(faces().length)} ${rate.toFixed(1)} pictures a second.`);
-  }
-  stopCamera();
-}
-
-function stopCamera() {
-  state.camera?.getTracks().forEach((track) => track.stop());
-  state.camera = null;
-  $("camera").setAttribute("aria-pressed", "false");
 }
 
 async function showModels() {
   if ($("offered").children.length) return;
-  let attributes;
   try {
-    ({ attributes } = await (await fetch("v1/attributes")).json());
+    const { attributes } = await (await fetch("v1/attributes")).json();
+    $("offered").append(...attributes.map(({ name, measured, note }) => element("tr", undefined, {}, ...[name, measured, note].map((text) => element("td", text)))));
+    $("models").scrollIntoView();
   } catch {
     say(UNREACHED, true);
-    return;
   }
-  $("offered").append(...attributes.map(({ name, measured, note }) => tableLine([name, measured, note])));
-  $("models").scrollIntoView();
 }
 
 // A link to the folded table unfolds it.
@@ -227,12 +233,19 @@ function openModels() {
   if (location.hash === "#models") $("models").open = true;
 }
 
+function savePicture() {
+  $("canvas").toBlob((blob) => save(blob, `${(state.item?.name ?? "camera").replace(/\.[^.]*$/, "")}-faces.png`, "image/png"));
+}
+
+function optionsSaid() {
+  const [confidence, size] = [$("min_confidence"), $("min_face_px")];
+  $("confidence-said").textContent = confidence.value === confidence.defaultValue ? "any" : `${Math.round(confidence.value * 100)} %`;
+  $("size-said").textContent = size.value === size.defaultValue ? "any" : `${size.value} px`;
+}
+
 for (const name of Object.keys(APIS)) {
-  const tab = Object.assign(document.createElement("button"), { type: "button", textContent: name });
-  tab.setAttribute("role", "tab");
-  tab.setAttribute("aria-controls", "panel");
-  tab.setAttribute("aria-selected", name === "Vultus");
-  tab.addEventListener("click", () => choose(name));
+  const tab = element("button", name, { type: "button", role: "tab", "aria-controls": "panel", "aria-selected": name === "Vultus" });
+  tab.addEventListener("click", () => chooseApi(name));
   $("tabs").append(tab);
 }
 $("tabs").addEventListener("keydown", (event) => {
@@ -243,44 +256,57 @@ $("tabs").addEventListener("keydown", (event) => {
   next.focus();
   next.click();
 });
-$("files").addEventListener("change", (event) => run(event.target.files));
-$("sample").addEventListener("click", async () => {
-  const answer = await fetch("web/sample.jpg");
-  run([new File([await answer.blob()], "sample.jpg", { type: "image/jpeg" })]);
+for (const [name, make] of SAMPLES) {
+  const button = element("button", undefined, { type: "button", class: "sample" }, element("canvas", undefined, { width: 120, height: 90, "aria-hidden": "true" }), element("span", name));
+  button.addEventListener("click", async () => run([await make()]));
+  $("samples").append(element("li", undefined, {}, button));
+  make().then(createImageBitmap).then((image) => {
+    const scale = Math.max(120 / image.width, 90 / image.height);
+    button.firstElementChild.getContext("2d").drawImage(image, (120 - image.width * scale) / 2, Math.min(0, (90 - image.height * scale) / 5), image.width * scale, image.height * scale);
+  });
+}
+$("files").addEventListener("change", (event) => {
+  run(event.target.files);
+  event.target.value = ""; // so that the same file can be chosen again
 });
-$("camera").addEventListener("click", () => (state.camera ? stopCamera() : startCamera()));
+$("camera").addEventListener("click", () => (camera.on ? camera.stop() : startCamera()));
 $("switches").addEventListener("change", redraw);
+$("hide").addEventListener("change", hide);
+$("save").addEventListener("click", savePicture);
+$("options").addEventListener("input", optionsSaid);
+$("options").addEventListener("change", () => state.items.length && run(state.items.map(({ file }) => file)));
+$("options").addEventListener("submit", (event) => event.preventDefault());
+$("key").addEventListener("change", () => state.items.length && run(state.items.map(({ file }) => file)));
 $("language").addEventListener("change", () => ($("request").textContent = program(state.api, $("language").value)));
-$("copy").addEventListener("click", async () => {
-  try {
-    await navigator.clipboard.writeText($("request").textContent);
-    say("Copied.");
-  } catch {
-    getSelection().selectAllChildren($("request"));
-    say("This browser does not let the page copy. The request is selected: copy it with the keyboard.");
-  }
-});
+$("copy").addEventListener("click", () => copy($("request").textContent, $("request")));
+$("copy-json").addEventListener("click", () => copy($("body").textContent, $("body")));
+$("save-json").addEventListener("click", () => save(compact(state.json), "vultus.json", "application/json"));
 $("models").addEventListener("toggle", showModels);
+$("more").open = !narrow.matches;
 window.addEventListener("hashchange", openModels);
+window.addEventListener("resize", redraw);
 $("stop").addEventListener("click", () => (state.stopped = true));
-$("csv").addEventListener("click", () => save(csv(), "vultus.csv", "text/csv"));
-$("json").addEventListener("click", () => save(JSON.stringify(state.batch, null, 1), "vultus.json", "application/json"));
+$("csv").addEventListener("click", () => save(csv(state.items.filter(({ answer, error }) => answer || error)), "vultus.csv", "text/csv"));
+$("json").addEventListener("click", () => save(JSON.stringify(state.items.map(({ name, answer, error }) => ({ picture: name, answer, error })), null, 1), "vultus.json", "application/json"));
 document.addEventListener("paste", (event) => run(event.clipboardData.files));
 for (const [event, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
-  $("drop").addEventListener(event, (e) => {
+  // The whole window, or a browser opens what is dropped beside the box.
+  window.addEventListener(event, (e) => {
     e.preventDefault();
-    $("drop").classList.toggle("over", over);
+    document.body.classList.toggle("over", over);
     if (event === "drop") run(e.dataTransfer.files);
   });
 }
 $("canvas").addEventListener("mousemove", (event) => {
-  if (!state.answer || state.camera) return;
+  if (!state.shown || camera.on) return;
   const edge = $("canvas").getBoundingClientRect();
-  const { width, height } = state.answer.image;
+  const { width, height } = state.shown.answer.image;
   const scale = Math.min(edge.width / width, edge.height / height);
   const x = (event.clientX - edge.left - (edge.width - width * scale) / 2) / scale;
   const y = (event.clientY - edge.top - (edge.height - height * scale) / 2) / scale;
-  const hit = faces().findIndex(({ box }) => x >= box.x1 && x <= box.x2 && y >= box.y1 && y <= box.y2);
-  if (hit !== state.active) activate(hit);
+  const hit = state.shown.faces.findIndex(({ box }) => x >= box.x1 && x <= box.x2 && y >= box.y1 && y <= box.y2);
+  if (hit === state.active) return;
+  activate(hit);
+  $("cards").children[hit]?.scrollIntoView({ block: "nearest" });
 });
 openModels();

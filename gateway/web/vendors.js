@@ -25,6 +25,14 @@ async function base64(file) {
   return btoa(text);
 }
 
+// Whatever the answer is, it is JSON; a picture (redact) comes as a blob.
+export async function redact(file, key, query) {
+  const body = new FormData();
+  body.append("image", file, file.name);
+  const answer = await fetch(`v1/redact?${query}`, { method: "POST", body, headers: key ? { "X-API-Key": key } : {} });
+  return answer.ok ? { ok: true, blob: await answer.blob() } : { ok: false, json: await answer.json() };
+}
+
 export async function ask(name, file, key, query = "") {
   const api = APIS[name];
   const { body, type } = await api.ask(file, key);

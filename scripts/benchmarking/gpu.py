@@ -28,7 +28,7 @@ from scripts.benchmarking.load import open_loop
 from scripts.benchmarking.pictures import cases
 from scripts.benchmarking.report import LEVER_COLUMNS, table
 from scripts.benchmarking.server import Server
-from scripts.benchmarking.targets import over_http, routes
+from scripts.benchmarking.targets import over_http
 
 CASE, CLIENTS = "1 face 640x480", 128
 LEARNED = (DETECTOR, *ATTRIBUTE_MODELS)
@@ -79,8 +79,7 @@ def placement(server: Server) -> dict[str, Any]:
 
 def half_of_peak(server: Server, peak_per_s: float) -> dict[str, float]:
     """Latency, from when a request was due, at half of the sustained rate."""
-    path, body, kind = routes(cases()[CASE])["v1"]
-    run = open_loop(over_http(server.base, path, body, kind), peak_per_s / 2, 20)
+    run = open_loop(over_http(server.base, cases()[CASE]), peak_per_s / 2, 20)
     return {
         "answered_per_s": round(run.per_second, 1),
         "p50_ms": round(run.percentile_ms(50), 1),

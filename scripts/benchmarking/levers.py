@@ -18,7 +18,7 @@ from scripts.benchmarking.load import closed_loop
 from scripts.benchmarking.measure import REST, Series, counted
 from scripts.benchmarking.pictures import Case
 from scripts.benchmarking.server import Server, serving
-from scripts.benchmarking.targets import over_http, routes
+from scripts.benchmarking.targets import over_http
 from scripts.pipeline import REPOSITORY
 
 DELAY_US, ALIGN_COPIES = 6000, 4
@@ -92,7 +92,7 @@ LEVERS = (
     Lever(f"the same, and a queue delay of {DELAY_US / 1000:g} ms", edit=_waiting),
     Lever(f"{ALIGN_COPIES} copies of face_align, not Triton's 2", edit=copies(ALIGN_COPIES, "face_align")),
     Lever("1 instance of every attribute model, not Triton's 2", edit=copies(1, *ATTRIBUTE_MODELS)),
-    Lever("weights of 32 bits everywhere, not of 8 in five models", edit=_exact),
+    Lever("fp32 weights everywhere, not int8 in five models", edit=_exact),
     Lever("2 threads a model", options=("--threads=2",)),
     Lever("1 thread for preparing, detecting and aligning, not 2", edit=threads(1, "face_prepare", "face_detector", "face_align")),
     Lever("freed blocks of the gateway go back from 1 MB on, not from 8", environment=(("MALLOC_MMAP_THRESHOLD_", str(2**20)),)),
@@ -127,14 +127,13 @@ def compare(
 def _in_turns(
     case: Case, servers: dict[str, Server], clients: int, seconds: float, rounds: int, progress: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    path, body, kind = routes(case)["v1"]
     many, one = ({name: Series(REST, case.name, case.faces, count) for name in servers} for count in (clients, 1))
     for number in range(-1, rounds):
         for name, server in servers.items():
             progress(f"levers, {case.name}: {name}, round {number + 1} of {rounds}")
             for series in (many[name], one[name]):
                 with counted(server, series) as count:
-                    run = closed_loop(over_http(server.base, path, body, kind), series.clients, seconds if number >= 0 else 1.0)
+                    run = closed_loop(over_http(server.base, case), series.clients, seconds if number >= 0 else 1.0)
                     count(run)
                 if number >= 0:
                     series.runs.append(run)

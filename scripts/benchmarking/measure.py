@@ -17,8 +17,9 @@ import numpy as np
 from scripts.benchmarking.load import Call, Run, closed_loop, open_loop
 from scripts.benchmarking.pictures import Case
 from scripts.benchmarking.server import Server
-from scripts.benchmarking.targets import over_grpc, over_http, over_shared_memory, plain_loop, routes
+from scripts.benchmarking.targets import over_grpc, over_http, over_shared_memory, plain_loop
 from scripts.pipeline import DirectPipeline
+from scripts.traffic.questions import APIS
 
 GROWTH_ROUND = 3  # times as long: clients that wait for a second are to come back some times
 LOOP, DIRECT, SHARED, REST = "plain loop", "Triton, gRPC", "Triton, shared memory", "REST /v1"
@@ -75,16 +76,15 @@ class Bench:
 
     def side_by_side(self, case: Case, clients: int) -> list[dict[str, Any]]:
         """The plain loop, Triton both ways and /v1 with `clients`, and Triton and /v1 with one client, interleaved."""
-        path, body, kind = routes(case)["v1"]
         with ExitStack() as stack:
             shared = stack.enter_context(over_shared_memory(self._server.grpc, self._server.secret, case))
             makers: dict[str, tuple[Callable[[], Call], int]] = {
                 LOOP: (lambda: plain_loop(self._pipeline, case), 1),
                 DIRECT: (over_grpc(self._server.grpc, case), clients),
                 SHARED: (shared, clients),
-                REST: (over_http(self._server.base, path, body, kind), clients),
+                REST: (over_http(self._server.base, case), clients),
                 f"{SHARED} alone": (shared, 1),
-                f"{REST} alone": (over_http(self._server.base, path, body, kind), 1),
+                f"{REST} alone": (over_http(self._server.base, case), 1),
             }
             series = {name: Series(name.removesuffix(" alone"), case.name, case.faces, count) for name, (_, count) in makers.items()}
             for number in range(-1, self._rounds):  # the first one warms up
@@ -95,36 +95,34 @@ class Bench:
 
     def vendors(self, case: Case, clients: int) -> list[dict[str, Any]]:
         """Every route with the upload."""
-        series = {name: Series(f"REST {name}", case.name, case.faces, clients) for name in routes(case)}
+        series = {name: Series(f"REST {name}", case.name, case.faces, clients) for name in APIS}
         for number in range(-1, self._rounds):
-            for name, (path, body, kind) in routes(case).items():
+            for name in APIS:
                 self._progress(f"routes: {name}, round {number + 1} of {self._rounds}")
-                self._one(series[name], over_http(self._server.base, path, body, kind), clients, keep=number >= 0)
+                self._one(series[name], over_http(self._server.base, case, name), clients, keep=number >= 0)
         return [one.row() for one in series.values()]
 
     def against(self, cases: Sequence[Case], clients: int) -> list[dict[str, Any]]:
         """/v1 on picture after picture: what size and faces cost."""
         rows = []
         for case in cases:
-            path, body, kind = routes(case)["v1"]
             for count in (1, clients):
                 series = Series(REST, case.name, case.faces, count)
                 for number in range(-1, self._rounds - 1):
                     self._progress(f"{case.name}: {count} clients, round {number + 1}")
-                    self._one(series, over_http(self._server.base, path, body, kind), count, keep=number >= 0)
+                    self._one(series, over_http(self._server.base, case), count, keep=number >= 0)
                 rows.append(series.row())
         return rows
 
     def growth(self, case: Case, clients: tuple[int, ...]) -> list[dict[str, Any]]:
         """/v1 with ever more clients, which wait as long as a refusal asks for; where some were refused, also with clients that do not."""
         rows = []
-        path, body, kind = routes(case)["v1"]
         for count in clients:
             for patient in (True, False):
                 series = Series(REST if patient else f"{REST}, Retry-After ignored", case.name, case.faces, count)
                 for number in range(max(1, self._rounds - 1)):
                     self._progress(f"{case.name}: {count} {'clients' if patient else 'impatient clients'}, round {number + 1}")
-                    make = over_http(self._server.base, path, body, kind)
+                    make = over_http(self._server.base, case)
                     with counted(self._server, series) as spent:
                         series.runs.append(closed_loop(make, count, self._seconds * GROWTH_ROUND, patient))
                         spent(series.runs[-1])
@@ -135,11 +133,10 @@ class Bench:
 
     def arrivals(self, case: Case, shares: tuple[float, ...], sustained: float) -> list[dict[str, Any]]:
         """Open loop at shares of the sustained rate; latency counts from when a request was due."""
-        path, body, kind = routes(case)["v1"]
         rows = []
         for share in shares:
             self._progress(f"{case.name}: arrivals at {share:.0%} of {sustained:.0f} a second")
-            run = open_loop(over_http(self._server.base, path, body, kind), share * sustained, self._seconds * 2)
+            run = open_loop(over_http(self._server.base, case), share * sustained, self._seconds * 2)
             rows.append(
                 {
                     "share": share,
@@ -165,7 +162,7 @@ class Bench:
 
 @contextmanager
 def counted(server: Server, series: Series) -> Iterator[Callable[[Run], None]]:
-    """What the servers spent for a run: processor time, batches, time in queues and models."""
+    """What the servers spent for a run: CPU time, batches, time in queues and models."""
     before, cpu = server.counts(), server.cpu_s()
 
     def count(run: Run) -> None:

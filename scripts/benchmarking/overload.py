@@ -16,7 +16,7 @@ import numpy as np
 
 from scripts.benchmarking.load import Call, Run, closed_loop, open_loop
 from scripts.benchmarking.pictures import case, cases
-from scripts.benchmarking.targets import over_http, routes
+from scripts.benchmarking.targets import over_http
 
 RECOVERED_AFTER = 10  # right answers in a row
 
@@ -32,8 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--faces", type=int, help="so many faces in 1920x1080 instead of one in 640x480")
     options = parser.parse_args(arguments)
     picture = cases()["1 face 640x480"] if options.faces is None else case("", 1920, 1080, options.faces, 180)
-    path, body, kind = routes(picture)["v1"]
-    make = over_http(options.base, path, body, kind)
+    make = over_http(options.base, picture)
     closed_loop(make, options.clients, options.measure / 5)  # warm
     sustainable = closed_loop(make, options.clients, options.measure)
     _say("sustainable", sustainable)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
-import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,12 +15,12 @@ from pydantic import SecretStr
 from tritonclient.utils import shared_memory
 
 from gateway.inference.triton import CHANNEL_OPTIONS, connect
-from gateway.models import ATTRIBUTE_MODELS, ENSEMBLE, read_model
+from gateway.models import ATTRIBUTE_MODELS, ENSEMBLE, GEOMETRY, read_model
 from scripts.benchmarking.load import Call
 from scripts.benchmarking.pictures import Case
 from scripts.pipeline import REPOSITORY, DirectPipeline
+from scripts.traffic.questions import question
 
-GEOMETRY = ("NUM_FACES", "BOXES", "SCORES", "KEYPOINTS")
 # What /v1 answers by default.
 OUTPUTS = (*GEOMETRY, *(o.tensor for name in ATTRIBUTE_MODELS for o in read_model(REPOSITORY / name).outputs if o.by_default))
 
@@ -87,44 +85,25 @@ def over_shared_memory(address: str, secret: SecretStr, case: Case) -> Iterator[
         shared_memory.destroy_shared_memory_region(region)
 
 
-def over_http(base: str, path: str, body: bytes, kind: str) -> Callable[[], Call]:
+def over_http(base: str, case: Case, api: str = "vultus") -> Callable[[], Call]:
     """One kept-alive connection a client; the upload counts."""
-    where = urlsplit(base)
+    where, asked = urlsplit(base), question(api, case.name, case.jpeg)
 
     def make() -> Call:
         connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)
 
         def call() -> float | None:
             try:
-                connection.request("POST", path, body, {"Content-Type": kind})
+                connection.request("POST", asked.path, asked.body, dict(asked.headers))
                 answer = connection.getresponse()
                 answer.read()
             except BaseException:
                 connection.close()
                 raise
             if answer.status not in (200, 422, 503):  # 422: no face, for some vendors
-                raise RuntimeError(f"{path} answered {answer.status}")
+                raise RuntimeError(f"{asked.path} answered {answer.status}")
             return float(answer.headers.get("Retry-After", 0)) if answer.status == 503 else None
 
         return call
 
     return make
-
-
-def routes(case: Case) -> dict[str, tuple[str, bytes, str]]:
-    """Path, body and content type of /v1 and of a route of every vendor."""
-    text = base64.b64encode(case.jpeg).decode()
-    return {
-        "v1": ("/v1/analyze", case.jpeg, "image/jpeg"),
-        "ARSA": ("/api/v1/face_analytics", *_form("face_image", case.jpeg)),
-        "MachineSense": ("/faceapi/v1/face_age_detection", json.dumps({"image": text, "api_key": "none"}).encode(), "application/json"),
-        "AILabTools": ("/api/portrait/analysis/face-analyzer-advanced", *_form("image", case.jpeg)),
-        "Scaleflex": ("/images/face-analysis/upload/", *_form("file", case.jpeg)),
-        "Coqnitics": ("/analyze", *_form("filename", case.jpeg)),
-    }
-
-
-def _form(field: str, data: bytes) -> tuple[bytes, str]:
-    mark = uuid.uuid4().hex
-    head = f'--{mark}\r\nContent-Disposition: form-data; name="{field}"; filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
-    return head.encode() + data + f"\r\n--{mark}--\r\n".encode(), f"multipart/form-data; boundary={mark}"

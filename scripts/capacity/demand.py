@@ -1,4 +1,4 @@
-"""Measures what one image costs: processor time of the gateway and of Triton, from a running scripts/serve."""
+"""Measures what one image costs: CPU time of the gateway and of Triton, from a running scripts/serve."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLIENTS, WARM_UP, BLOCK = 4, 40, 25
 def measure(blocks: int = 12) -> dict[str, Any]:
     """Processor milliseconds per image by tier: mean over `blocks` blocks of requests, and their spread.
 
-    Processor time, not wall time: it is the same on a busy machine. The picture is 512x512 with one face, all default attributes.
+    CPU time, not wall time: it is the same on a busy machine. The picture is 512x512 with one face, all default attributes.
     """
     command = [sys.executable, "-m", "scripts.serving", *(f"--{name}=0" for name in ("port", "grpc-port", "metrics-port"))]
     quiet = {**os.environ, "VULTUS_LOG_LEVEL": "WARNING"}

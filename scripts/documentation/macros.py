@@ -8,16 +8,15 @@ from scripts.documentation import repository, tables
 
 FUNCTIONS = (
     repository.measurements,
-    repository.opening,
     repository.section,
     tables.by_group,
     tables.endpoints,
     tables.error_codes,
+    tables.fields,
     tables.licences,
     tables.limits,
     tables.measured,
     tables.metric_names,
-    tables.settings,
     tables.steadiness,
     tables.summary,
     tables.wild_headlines,

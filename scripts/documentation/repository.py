@@ -42,14 +42,6 @@ def section(document: str, heading: str) -> str:
     return relinked(found[1].strip(), document, ELSEWHERE[document])
 
 
-def opening(document: str) -> str:
-    """What stands between a document's title and its first `##` section."""
-    found = re.match(r"# [^\n]+\n(.*?)(?=^## )", (ROOT / document).read_text(), re.S | re.M)
-    if found is None:
-        raise ValueError(f"{document} has no opening")
-    return relinked(found[1].strip(), document, ELSEWHERE[document])
-
-
 def relinked(text: str, document: str, to: str) -> str:
     """Links to documents that are pages lead to the pages; other links of the repository become the names of files."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import tomllib
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -14,6 +13,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from gateway import errors, metrics
+from gateway.card import Card, read_card
 from gateway.models import ATTRIBUTE_MODELS, DETECTOR
 from gateway.settings import COMPOSED, DATA, REPOSITORY, Settings, repository_in_force
 from scripts.documentation.openapi import document
@@ -69,10 +69,40 @@ def endpoints() -> str:
     return table(("method", "path", ""), rows)
 
 
+def fields(model: str) -> str:
+    """The fields of a model of the OpenAPI document. Raises KeyError."""
+    schemas = document()["components"]["schemas"]
+    rows = [(f"`{name}`", _kind(said), _meaning(said, schemas)) for name, said in schemas[model]["properties"].items()]
+    return table(("field", "", "meaning"), rows)
+
+
+def _kind(said: dict[str, Any]) -> str:
+    """A type in words: `number`, `list of Face`, the name of a model."""
+    if "anyOf" in said:
+        return " or ".join(_kind(one) for one in said["anyOf"] if one.get("type") != "null")
+    if "$ref" in said:
+        return f"`{said['$ref'].rpartition('/')[2]}`"
+    if said.get("type") == "array":
+        return f"list of {_kind(said['items'])}"
+    if isinstance(said.get("additionalProperties"), dict):
+        return f"{_kind(said['additionalProperties'])} by name"
+    return str(said.get("type", ""))
+
+
+def _meaning(said: dict[str, Any], schemas: dict[str, Any]) -> str:
+    """Its own description, or that of the model that it is, or its bounds."""
+    for one in (said, *said.get("anyOf", ()), said.get("items", {})):
+        found = one.get("description") or schemas.get(one.get("$ref", "").rpartition("/")[2], {}).get("description")
+        if found:
+            return str(found)
+    bounded = next((one for one in (said, *said.get("anyOf", ())) if "maximum" in one), None)
+    return f"{bounded['minimum']:g} to {bounded['maximum']:g}" if bounded else ""
+
+
 @cache
-def facts(model: str) -> dict[str, Any]:
+def card(model: str) -> Card:
     """A model's model.toml."""
-    return tomllib.loads((REPOSITORY / model / "model.toml").read_text())
+    return read_card(REPOSITORY / model)
 
 
 @cache
@@ -87,7 +117,7 @@ def measured() -> str:
     return table(
         ("model", "version", "answer", "measured on pictures that it never saw"),
         [
-            (f"[{model}](model-cards/{model}.md)", facts(model)["version"], f"`{tensor}`", figures["summary"])
+            (f"[{model}](model-cards/{model}.md)", card(model).version, f"`{tensor}`", figures["summary"])
             for model in MODELS
             for tensor, figures in results(model).items()
         ],
@@ -173,14 +203,13 @@ def licences() -> str:
     """What every weight is licensed under and learned from."""
     parts: list[str] = []
     for model in WITH_WEIGHTS:
-        told = facts(model)
-        licence, training = told["licence"], told["training"]
-        parts += [f"## {model} {told.get('version', '')}".rstrip(), f"{licence['summary']}. {licence.get('commercial_use', '')}".rstrip()]
-        parts += ["\n".join(f"- {item}" for item in training["data"])]
-        parts += [f"Teachers: {training.get('teacher', 'none')}.", f"sha256: `{told['file']['sha256']}`"]
+        told = card(model)
+        parts += [f"## {model} {told.version}", f"{told.licence.summary}. {told.licence.commercial_use}"]
+        parts += ["\n".join(f"- {item}" for item in told.training.data)]
+        parts += [f"Teachers: {told.training.teacher}.", f"sha256: `{told.file.sha256}`"]
     return "\n\n".join(parts)
 
 
 def limits() -> str:
     """What every model is known to get wrong."""
-    return "\n\n".join(f"**{model}**\n\n" + "\n".join(f"- {item}" for item in facts(model)["limits"]["known"]) for model in MODELS)
+    return "\n\n".join(f"**{model}**\n\n" + "\n".join(f"- {item}" for item in card(model).limits.known) for model in MODELS)

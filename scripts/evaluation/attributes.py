@@ -14,11 +14,12 @@ from tqdm import tqdm
 from scripts.evaluation.stability import stability
 from scripts.evaluation.statistics import calibration_error, interval, mean_of, text
 from scripts.pipeline import DirectPipeline
+from scripts.train.labels import labels
 from scripts.train.repositories import Sources, decode
 
 Rows = list[dict[str, str]]
 RACES = ("Asian", "Indian", "Black", "White", "Other")
-EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+EMOTIONS = labels("face_expression", "EMOTION")
 BANDS = ((0, 9), (10, 19), (20, 39), (40, 59), (60, 200))
 
 
@@ -78,10 +79,10 @@ def pictures(
 def demographics(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
     """UTKFace eval (age, gender, race) and LFW eval (gender)."""
     stream, total = pictures(sources, "utkface", "mattans/AgeProgression", 0.4)
-    utk = analyse(pipeline, stream, ("AGE", "GENDER", "RACE"), total, "UTKFace eval")
+    utk = analyse(pipeline, stream, ("AGE", "AGE_RANGE", "GENDER", "RACE"), total, "UTKFace eval")
     stream, lfw_total = pictures(sources, "lfw", "SnorreW/FacialAttributes_Snorre", 0)
     lfw = analyse(pipeline, stream, ("GENDER",), lfw_total, "LFW eval")
-    age = _age(utk)
+    age, ranges = _age(utk), _age_range(utk)
     gender, race = _gender(utk, lfw), _race(utk)
     steady = stability(sources, pipeline, ("AGE", "GENDER"))
     return {
@@ -89,6 +90,10 @@ def demographics(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
             "summary": f"mean absolute error {text(age['all'], 2)} years on UTKFace eval, n = {len(utk.rows)}, {utk.undetected} undetected",
             **age,
             **steady["AGE"],
+        },
+        "AGE_RANGE": {
+            "summary": f"holds {text(ranges['all'])} of the true ages of UTKFace eval, {ranges['years']['value']:.0f} years wide on average",
+            **ranges,
         },
         "GENDER": {
             "summary": f"accuracy {text(gender['adults'])} on adults of UTKFace eval, {text(gender['lfw'])} on LFW eval (n = {len(lfw.rows)}); "
@@ -112,6 +117,16 @@ def _age(utk: Answers) -> dict[str, Any]:
     slices |= {race: utk.column("race") == race for race in RACES} | {sex: utk.column("gender") == sex for sex in ("F", "M")}
     signed = {f"bias_{low}-{high}": mean_of(utk.tensors["AGE"][:, 0] - truth, (truth >= low) & (truth <= high)) for low, high in BANDS}
     return {name: mean_of(error, rows) for name, rows in slices.items()} | signed
+
+
+def _age_range(utk: Answers) -> dict[str, Any]:
+    """Share of the true ages in the range, its width in years."""
+    truth = utk.column("age").astype(float)
+    low, high = utk.tensors["AGE_RANGE"].T
+    inside = ((truth >= low - 0.5) & (truth <= high + 0.5)).astype(float)
+    bands = {f"{first}-{last}": mean_of(inside, (truth >= first) & (truth <= last)) for first, last in BANDS}
+    found = np.isfinite(low)
+    return {"all": mean_of(inside), "years": mean_of(high - low, found), **bands}
 
 
 def _gender(utk: Answers, lfw: Answers) -> dict[str, Any]:

@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from gateway.inference.analyzer import Analyzer, SmallFaces
+from gateway.models import read_catalogue
+from gateway.pictures.picture import Picture
+from gateway.settings import Settings
 from scripts.evaluation.statistics import interval, text
-from scripts.pipeline import DirectPipeline
+from scripts.pipeline import REPOSITORY, DirectPipeline
 from scripts.train.detector_pictures import annotated_boxes, intersection_over_union, is_eval
 from scripts.train.repositories import Sources, decode
 from scripts.train.yunet import YuNet
@@ -20,11 +24,12 @@ from scripts.train.yunet import YuNet
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 Detect = Callable[[Image], Boxes]
+TILED_PX = 12
 BANDS = {"under 16": (0, 16), "16-32": (16, 32), "32-64": (32, 64), "over 64": (64, 1e9)}
 
 
 def detector(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
-    """Ours as served and the teacher on a 640 px letterbox, at score 0.5, side by side; and ours shown the same square letterbox."""
+    """Ours as served and the teacher on a 640 px letterbox, at score 0.5, side by side; and ours in tiles and in the same square letterbox."""
     teacher = YuNet(sources.teachers / "yunet_n.onnx")
 
     def ours(image: Image) -> Boxes:
@@ -33,6 +38,7 @@ def detector(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
 
     detectors: dict[str, Detect] = {"ours": ours, "yunet": lambda image: teacher(image, 640, 0.5).boxes}
     figures = {name: {**street(sources, detect, name), **close_ups(sources, detect, name)} for name, detect in detectors.items()}
+    figures["ours in tiles"] = street(sources, partial(_in_tiles, Analyzer(pipeline, read_catalogue(REPOSITORY))), "ours in tiles")
     figures["ours in a square"] = street(sources, lambda image: ours(_square(image)), "ours in a square")
     mine = figures["ours"]
     summary = (
@@ -40,6 +46,14 @@ def detector(sources: Sources, pipeline: DirectPipeline) -> dict[str, Any]:
         f"single faces filling 20-95 % of the height, tilted up to 45 degrees: {text(mine['close_ups'])}"
     )
     return {"BOXES": {"summary": summary, **figures}}
+
+
+def _in_tiles(analyzer: Analyzer, image: Image) -> Boxes:
+    """What /v1 answers to a `min_face_px` of TILED_PX in a 640 px letterbox."""
+    height, width = image.shape[:2]
+    small = SmallFaces(TILED_PX * max(height, width) / 640, Settings().max_tiles)
+    faces = analyzer.analyze(Picture(np.ascontiguousarray(image[..., ::-1]), width, height, 0.0), (), small=small).faces
+    return np.array([[face.box.x1, face.box.y1, face.box.x2, face.box.y2] for face in faces], np.float32).reshape(-1, 4)
 
 
 def _square(image: Image) -> Image:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from gateway.faces import LIVE_FROM
 from scripts.evaluation.statistics import auc, calibration_error, equal_error_rate, interval, mean_of, text
 from scripts.pipeline import DirectPipeline
 from scripts.train.liveness_crops import SPOOF_SCENES, MiniFasNet
@@ -47,7 +48,7 @@ def _figures(score: NDArray[np.float64], live: NDArray[np.bool_]) -> dict[str, A
     return {
         "auc": interval(lambda index: auc(score[index], live[index]), rows),
         "eer": interval(lambda index: equal_error_rate(score[index], live[index]), rows),
-        "attacks_accepted": mean_of(score >= 0.5, ~live),
-        "living_refused": mean_of(score < 0.5, live),
+        "attacks_accepted": mean_of(score >= LIVE_FROM, ~live),
+        "living_refused": mean_of(score < LIVE_FROM, live),
         "calibration_error": calibration_error(np.where(score >= 0.5, score, 1 - score), (score >= 0.5) == live),
     }

@@ -28,7 +28,7 @@ from scripts.train.yunet import YuNet
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-OUTPUTS = ("BOXES", "AGE", "GENDER", "RACE", "EMOTION", "LIVENESS", "GLASSES", "HAT", "MASK", "QUALITY")
+OUTPUTS = ("BOXES", "AGE", "AGE_RANGE", "GENDER", "RACE", "EMOTION", "LIVENESS", "GLASSES", "HAT", "MASK", "QUALITY")
 HAPPY = 3
 ADULT_BANDS = list(BANDS)[3:]
 CFD_RACES = {"Asian": "asian", "Black": "black", "Latino": "latino hispanic", "White": "white"}
@@ -220,6 +220,8 @@ def _london(sources: Sources, faces: Faces, output: Path) -> dict[str, Any]:
             "gender": mean_of((right & np.isfinite(p_male)).astype(float)),
             "gender_women": mean_of(right.astype(float), ~male),
         }
+    low, high = faces.tensors["AGE_RANGE"].T
+    figures["london"]["age_in_range"] = mean_of(((years >= low - 0.5) & (years <= high + 0.5)).astype(float), known & faces.found)
     figures["london"]["age_error_by_group"] = {
         group: mean_of(np.nan_to_num(np.abs(faces.tensors["AGE"][:, 0] - years), nan=50.0), known & (faces.column("ethnicity") == group))
         for group in np.unique(faces.column("ethnicity"))

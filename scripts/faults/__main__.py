@@ -3,10 +3,11 @@
 Starts a service of its own (keys, two gateway workers) and asks it all the time over every API. For each fault: requests sent, answered
 right (compared with the answers before), answered with a clean error of that API, wrong, lost (no answer within the time, or the
 connection closed on it twice), how many connections were closed unanswered, and the time from the end of the fault until everything is
-answered right again. A process that is killed takes the connections that it serves with it, whatever is done; a client that asks once
-more gets its answer, and analysis may be repeated without harm. So one closed connection is counted, not failed; --no-retry fails it.
+answered right again; and what a fault measures itself, such as how long probes took. A process that is killed takes the connections
+that it serves with it, whatever is done; a client that asks once more gets its answer, and analysis may be repeated without harm. So
+one closed connection is counted, not failed; --no-retry fails it.
 Where the whole service is away, all connections are refused for a while: those are counted as closed, too, until it is there again.
-FAULT is a part of a name in --list. Exits 1 when a request was wrong or lost, or a fault was not recovered from.
+FAULT is a part of a name in --list. Exits 1 when a request was wrong or lost, a probe late, or a fault not recovered from.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from scripts.faults.faults import FAULTS, Fault, Impossible
@@ -31,7 +32,7 @@ TIMEOUT_S, BEFORE_S, CALM_S, LONGEST_S, CALM_ANSWERS = 20.0, 3.0, 5.0, 90.0, 5
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one fault. `recovered_s` counts from when the fault was mended; None: not within LONGEST_S."""
+    """Of one fault. `recovered_s` counts from when the fault was mended; None: not within LONGEST_S. `broken`: see Place."""
 
     fault: str
     sent: int
@@ -42,12 +43,13 @@ class Outcome:
     closed: int
     recovered_s: float | None
     examples: tuple[str, ...]
+    broken: tuple[str, ...] = ()
     skipped: str = ""
 
     @property
     def passed(self) -> bool:
         """Nobody got a wrong answer or none, and it went on."""
-        return bool(self.skipped) or (self.wrong == 0 and self.lost == 0 and self.recovered_s is not None)
+        return bool(self.skipped) or (self.wrong == 0 and self.lost == 0 and self.recovered_s is not None and not self.broken)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
 def _try(fault: Fault, place: Place, learnt: Load, options: argparse.Namespace) -> Outcome:
     load = Load(learnt.base, learnt.questions, options.clients, TIMEOUT_S, retry=not options.no_retry, right=learnt.right)
     said = len(place.server.lines)
+    place.notes.clear()
+    place.broken.clear()
     load.start()
     try:
         time.sleep(BEFORE_S)
@@ -97,7 +101,8 @@ def _try(fault: Fault, place: Place, learnt: Load, options: argparse.Namespace) 
         return Outcome(fault.name, 0, 0, 0, 0, 0, 0, None, (), skipped=str(why))
     finally:
         load.stop()
-    return _outcome(fault, load.events, mended, calm, [text.strip() for text in place.server.lines[said:] if text.startswith("vultus:")])
+    lines = [text.strip() for text in place.server.lines[said:] if text.startswith("vultus:")]
+    return replace(_outcome(fault, load.events, mended, calm, [*place.notes, *lines]), broken=tuple(place.broken))
 
 
 def _await_calm(load: Load, mended: float) -> bool:
@@ -133,12 +138,13 @@ HEADER = f"{'fault':36} {'sent':>6} {'right':>6} {'clean':>6} {'wrong':>6} {'los
 
 
 def line(outcome: Outcome) -> str:
-    """One row of the table, what the supervisor said, and examples of what went wrong."""
+    """One row of the table, what was measured, what the supervisor said, and examples of what went wrong."""
     if outcome.skipped:
         return f"{outcome.fault:36} skipped: {outcome.skipped}\n"
     numbers = (outcome.sent, outcome.right, outcome.clean_error, outcome.wrong, outcome.lost, outcome.closed)
     end = "NOT within 90 s" if outcome.recovered_s is None else f"after {outcome.recovered_s} s"
-    return f"{outcome.fault:36} {' '.join(f'{n:6}' for n in numbers)}  {end}\n" + "".join(f"    {text}\n" for text in outcome.examples)
+    more = "".join(f"    {text}\n" for text in (*outcome.examples, *outcome.broken))
+    return f"{outcome.fault:36} {' '.join(f'{n:6}' for n in numbers)}  {end}\n{more}"
 
 
 if __name__ == "__main__":

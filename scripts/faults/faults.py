@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import random
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,11 +13,13 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from statistics import median
 from urllib.parse import urlsplit
 
 import psutil
 
 from scripts.faults.place import Place, set_clock
+from scripts.faults.slow_callers import PATIENCE_S, Crowd, Prober
 from scripts.serving import ROOT, SAMPLE
 from scripts.traffic.questions import SMALL, questions
 
@@ -25,6 +28,7 @@ Break = Callable[[Place], Mend]
 
 
 HANGING_UP, HANG_UP_AFTER_S = 4, (0.02, 0.4)
+SLOW_CALLERS, PROBE_WITHIN_S = 60, 1.0
 
 
 class Impossible(Exception):
@@ -126,6 +130,26 @@ def freeze_one(place: Place) -> Mend:
     return _nothing
 
 
+def slow_callers(place: Place) -> Mend:
+    """More callers without a key than the gateway has threads, none of whom sends, reads or closes as he should."""
+    where = urlsplit(place.server.base)
+
+    def connect() -> socket.socket:
+        return socket.create_connection((where.hostname or "", where.port or 0), timeout=PATIENCE_S)
+
+    slow, prober = Crowd(connect, SLOW_CALLERS), Prober(connect)
+
+    def mend() -> None:
+        prober.stop()
+        slow.stop()
+        for path, took_s in prober.took_s.items():
+            place.notes.append(f"{len(took_s)} x {path} answered after {median(took_s):.2f} s (median), {max(took_s):.2f} s at most")
+        if prober.failed or max(map(max, prober.took_s.values())) > PROBE_WITHIN_S:
+            place.broken.append(f"probes: {prober.failed} failed, all are to be answered within {PROBE_WITHIN_S:g} s")
+
+    return mend
+
+
 def kill_clients(place: Place) -> Mend:
     """Programs that ask Triton themselves are killed one after the other, with calls under way."""
     ended = threading.Event()
@@ -150,15 +174,19 @@ def kill_clients(place: Place) -> Mend:
     return mend
 
 
-def fill_pictures(place: Place) -> Mend:
-    """No byte left on the file system of the picture folder."""
-    if not place.pictures_is_small:
-        raise Impossible("mounting a small file system is not allowed here")
-    filler = place.pictures / "filler"
-    with suppress(OSError), filler.open("wb", buffering=0) as file:
-        while file.write(bytes(4096)):
-            pass
-    return lambda: filler.unlink(missing_ok=True)
+def fill(folder: str) -> Break:
+    """No byte left on the file system of a folder of the place."""
+
+    def act(place: Place) -> Mend:
+        if not place.small:
+            raise Impossible("mounting a small file system is not allowed here")
+        filler = getattr(place, folder) / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        return lambda: filler.unlink(missing_ok=True)
+
+    return act
 
 
 def drop_keys(place: Place) -> Mend:
@@ -216,8 +244,10 @@ FAULTS = (
     Fault("freeze a model for good", 0, freeze_model),
     Fault("freeze one process of a model's two", 0, freeze_one),
     Fault("callers hang up for 30 s", 30, hang_up),
+    Fault("slow connections for 30 s", 30, slow_callers),
     Fault("gRPC clients are killed for 30 s", 30, kill_clients),
-    Fault("picture storage full for 8 s", 8, fill_pictures),
+    Fault("picture storage full for 8 s", 8, fill("pictures")),
+    Fault("full /tmp for 12 s", 12, fill("temporary")),
     Fault("key database gone for 8 s", 8, drop_keys),
     Fault("key database locked for 14 s", 14, lock_keys),
     Fault("clock 1 day ahead for 8 s", 8, jump_clock(86400)),

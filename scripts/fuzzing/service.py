@@ -110,12 +110,12 @@ def _raw(base: str, chance: random.Random) -> Result:
             while part := connection.recv(65536):
                 answer += part
         except ConnectionError:
-            pass  # it may hang up on this
+            pass  # the server may close the connection
     first = re.match(rb"HTTP/1\.[01] (\d{3})", answer)
     status = int(first[1]) if first else 0
     if (answer and not first) or (status >= 500 and status not in ALLOWED) or any(leak in answer for leak in LEAKS):
         raise Finding(f"{name}: {answer[:200]!r}")
-    return Result(f"{name}: {status or 'hung up'}")
+    return Result(f"{name}: {status or 'closed'}")
 
 
 def _seeds() -> tuple[list[bytes], list[bytes]]:

@@ -12,8 +12,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from gateway.models import DETECTOR, Config, read_config
-from scripts.graphs.ensemble import STEPS
+from gateway.models import DETECTOR, STEPS, Config, read_config
 from scripts.graphs.geometry import DETECTOR_SIZES_PX
 from scripts.graphs.small_pools_profile import without_pool
 
@@ -49,7 +48,7 @@ def text(folder: Path) -> str:
     group = model_config_pb2.ModelInstanceGroup
     without_pool(config)
     del config.instance_group[:]
-    config.ClearField("default_model_filename")  # 8 bits are for processors
+    config.ClearField("default_model_filename")  # int8 is for CPUs
     if "niceness" in config.parameters:  # of use only where models share the cores with what feeds them
         del config.parameters["niceness"]
     config.dynamic_batching.default_queue_policy.max_queue_size *= QUEUE_TIMES

@@ -1,4 +1,4 @@
-"""Requests: pictures of many sizes, each through every API. No two pictures have the same faces, so a mixed-up answer is seen."""
+"""Requests: pictures of many sizes, each through every API. No two pictures have the same faces, so swapped answers are noticed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from urllib3.filepost import encode_multipart_formdata
 
+from gateway.apis import v1
+from gateway.apis.vendors import VENDORS
 from gateway.callers.keys import Issued
 from scripts.benchmarking.pictures import case
 
@@ -25,14 +27,8 @@ LAYOUTS: tuple[Layout, ...] = (
     (4000, 3000, 1, 1300),
 )
 SMALL = LAYOUTS[:5]
-# Path, field of the file, header of the secret, header of the identifier. MachineSense and Coqnitics have theirs in the body.
-FORMS = {
-    "arsa": ("/api/v1/face_analytics", "face_image", "x-key-secret", None),
-    "ailabtools": ("/api/portrait/analysis/face-analyzer-advanced", "image", "ailabapi-api-key", None),
-    "scaleflex": ("/images/face-analysis/upload/", "file", "Filerobot-Key", "Filerobot-Token"),
-    "coqnitics": ("/analyze", "filename", None, None),
-}
-APIS = ("vultus", "machinesense", *FORMS)
+CALLS = {vendor.name: vendor.calls[0] for vendor in VENDORS}
+APIS = ("vultus", *CALLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +51,12 @@ def question(api: str, picture: str, jpeg: bytes, key: Issued | None = None) -> 
     """One API with one picture."""
     name, secret = f"{api} {picture}", key.secret if key else "none"
     if api == "vultus":
-        return Question(name, "/v1/analyze", jpeg, {"Content-Type": "image/jpeg", "X-API-Key": secret})
-    if api == "machinesense":
-        body = json.dumps({"image": base64.b64encode(jpeg).decode(), "api_key": secret}).encode()
-        return Question(name, "/faceapi/v1/face_age_detection", body, {"Content-Type": "application/json"})
-    path, field, secret_header, identifier_header = FORMS[api]
-    parts: dict[str, str | tuple[str, bytes]] = {field: ("photo.jpg", jpeg)}
-    if api == "coqnitics" and key:
-        parts |= {"access_key": key.key.identifier, "secret_key": key.secret}
-    body, kind = encode_multipart_formdata(parts)
-    headers = {"Content-Type": kind}
-    if secret_header and key:
-        headers[secret_header] = key.secret
-    if identifier_header and key:
-        headers[identifier_header] = key.key.identifier
-    return Question(name, path, body, headers)
+        return Question(name, v1.CALL.path, jpeg, {"Content-Type": "image/jpeg", v1.CALL.secret: secret})
+    call = CALLS[api]
+    parts = {call.secret: secret} | ({call.identifier: key.key.identifier if key else "none"} if call.identifier else {})
+    fields, headers = (parts, {}) if call.key_in_body else ({}, parts)
+    if call.json:
+        body = json.dumps({call.picture: base64.b64encode(jpeg).decode(), **fields}).encode()
+        return Question(name, call.path, body, {"Content-Type": "application/json", **headers})
+    body, kind = encode_multipart_formdata({call.picture: ("photo.jpg", jpeg), **fields})
+    return Question(name, call.path, body, {"Content-Type": kind, **headers})

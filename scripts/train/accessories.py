@@ -20,11 +20,12 @@ from scripts.train.attribute_training import held_out, recipe_from, started_from
 from scripts.train.command import common_arguments, sources_from, training_arguments
 from scripts.train.crop_batches import Crops, Jitter, Views, plain
 from scripts.train.export import export
+from scripts.train.labels import labels
 from scripts.train.repositories import Sources
 from scripts.train.worn import HAT_GONE_PX, cut_off, draw_mask, draw_sunglasses
 
 VIEW = View(size=80)  # the whole crop: hats are above the face
-GLASSES, MASKS, HATS = ("none", "regular", "sun"), mask_crops.CLASSES, ("none", "hat")
+GLASSES, MASKS, HATS = (labels("face_accessories", tensor) for tensor in ("GLASSES", "MASK", "HAT"))
 # Sets without labels of what is worn, and their share of the samples.
 TAUGHT = {"lfw": 0.10, "utkface": 0.08, "fairface": 0.26}
 ONE_IN = {"celeba10k": 1, "lfw": 3, "utkface": 5, "fairface": 4}  # of the pictures of a set are used
@@ -179,7 +180,7 @@ def main() -> None:
     options = parser.parse_args()
     sources = sources_from(options)
     masks = mask_crops.load(sources)
-    sets = {name: face_crops.load(sources, name, one_in) for name, one_in in ONE_IN.items()}
+    sets = {name: face_crops.load(sources, name, slice(None, None, one_in)) for name, one_in in ONE_IN.items()}
     celeba = sets["celeba10k"]
     worn = {name: teacher_says(sources, name, data) for name, data in sets.items()}
     aside_masks, aside_celeba = held_out(masks.pictures, 10, 1), held_out(celeba.column("identity"), 10, 1)

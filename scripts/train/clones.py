@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from scripts.train.detector_pictures import ANIMALS, CROWDS
-from scripts.train.expression import FERPLUS
 from scripts.train.face_crops import SETS
+from scripts.train.ferplus import FERPLUS
 from scripts.train.liveness_crops import SPOOF_SCENES
 from scripts.train.repositories import Sources
 

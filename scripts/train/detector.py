@@ -11,17 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from scripts.train.blocks import Average
 from scripts.train.command import common_arguments, sources_from
+from scripts.train.detector_misses import face_weights
 from scripts.train.detector_net import FaceDetector, assign, cells, detection_loss
 from scripts.train.detector_pictures import Picture, is_held_out, load
 from scripts.train.detector_scenes import Scene, SceneMaker, mirrored
 from scripts.train.from_onnx import restore
 from scripts.train.photometry import degrade
+
+Weights = list[NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +37,16 @@ class Recipe:
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.02
     average_decay: float = 0.998
-    # (canvas px, batch) and how often: small canvases are cheap, large ones teach faces that fill the frame.
-    canvases: tuple[tuple[int, int, float], ...] = ((320, 16, 0.74), (448, 8, 0.14), (640, 4, 0.12))
+    # (canvas px, batch) and how often: of small canvases more are seen, large ones teach faces that fill the frame. With one batch in
+    # eight of 640 px the boxes of such faces grew without bounds.
+    canvases: tuple[tuple[int, int, float], ...] = ((320, 16, 0.45), (640, 4, 0.55))
 
 
 class SceneBatches(IterableDataset[tuple[Tensor, Tensor]]):
     """Endless batches, reproducible for (seed, first step, worker)."""
 
-    def __init__(self, pictures: list[Picture], recipe: Recipe, first_step: int) -> None:
-        self._maker = SceneMaker(pictures)
+    def __init__(self, pictures: list[Picture], weights: Weights | None, recipe: Recipe, first_step: int) -> None:
+        self._maker = SceneMaker(pictures, weights)
         self._recipe, self._first = recipe, first_step
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -65,12 +70,20 @@ def _batch(scenes: list[Scene]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(targets)
 
 
-def train(recipe: Recipe, pictures: list[Picture], folder: Path, device: str, workers: int, initial: Path | None = None) -> FaceDetector:
+def train(
+    recipe: Recipe,
+    pictures: list[Picture],
+    weights: Weights | None,
+    folder: Path,
+    device: str,
+    workers: int,
+    initial: Path | None = None,
+) -> FaceDetector:
     """Run or resume the recipe; checkpoint and metrics go to `folder`. Returns the averaged model."""
     torch.manual_seed(recipe.seed)
     model = FaceDetector()
     if initial and initial.suffix == ".onnx":
-        images, _ = next(iter(SceneBatches(pictures, recipe, 0)))
+        images, _ = next(iter(SceneBatches(pictures, weights, recipe, 0)))
         restore(model, initial, images.float())
     elif initial:
         model.load_state_dict(torch.load(initial, map_location="cpu")["average"])
@@ -84,7 +97,9 @@ def train(recipe: Recipe, pictures: list[Picture], folder: Path, device: str, wo
         for part, name in ((model, "model"), (average.model, "average"), (optimiser, "optimiser"), (schedule, "schedule")):
             part.load_state_dict(state[name])
         step = state["step"]
-    batches = DataLoader(SceneBatches(pictures, recipe, step), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+    batches = DataLoader(
+        SceneBatches(pictures, weights, recipe, step), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
+    )
     grids: dict[int, Tensor] = {}
     folder.mkdir(parents=True, exist_ok=True)
     bar = tqdm(total=recipe.steps, initial=step, desc="face_detector", unit="step", mininterval=10)
@@ -142,11 +157,15 @@ def main() -> None:
     parser.add_argument(
         "--initial", type=Path, help="start from the averaged weights of a checkpoint of an earlier run, or from model.onnx"
     )
+    parser.add_argument("--missed-by", type=Path, help="model.onnx; faces that it misses are shown more often")
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     sources = sources_from(options)
     recipe = Recipe(steps=options.steps, learning_rate=options.learning_rate)
     pictures = [picture for picture in load(sources) if not is_held_out(picture)]
-    train(recipe, pictures, options.output, options.device, options.workers, options.initial)
+    weights = face_weights(pictures, options.missed_by, sources.cache / "detector") if options.missed_by else None
+    train(recipe, pictures, weights, options.output, options.device, options.workers, options.initial)
 
 
 if __name__ == "__main__":

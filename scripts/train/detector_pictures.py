@@ -36,7 +36,7 @@ CROWDS = (
 )
 # Photographs of animals, rarely with a person: what one teacher alone takes for a face is none.
 ANIMALS = ("mateusrafael4/Atividade_programacao_pose_estimation", "images", "HEAD", 4)
-FAIRFACE_EVERY = 4
+FAIRFACE_EVERY = 2
 
 
 @dataclass(frozen=True, slots=True)

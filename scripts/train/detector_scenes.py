@@ -40,28 +40,34 @@ class Scene:
 class SceneMaker:
     """Draws scenes of any size. Deterministic for a given generator."""
 
-    def __init__(self, pictures: Sequence[Picture]) -> None:
+    def __init__(self, pictures: Sequence[Picture], weights: Sequence[Floats] | None = None) -> None:
+        """`weights`: for each picture, how often each of its faces is shown, relative to the others [N]."""
         groups: dict[str, list[Picture]] = {}
         pictures = [_settled(picture) for picture in pictures]
         for picture in pictures:
             groups.setdefault(picture.origin, []).append(picture)
         self._groups = groups
+        given = weights or [np.ones(len(picture.boxes), np.float32) for picture in pictures]
+        self._face_odds = {id(picture): odds / odds.sum() for picture, odds in zip(pictures, given, strict=True) if len(odds)}
+        odds = {id(picture): float(own.mean()) if len(own) else 1.0 for picture, own in zip(pictures, given, strict=True)}
+        self._odds = {name: np.cumsum([odds[id(picture)] for picture in group]) for name, group in groups.items()}
         self._single = [p for p in pictures if len(p.boxes) == 1 and p.origin in ALONE]
         self._heads = [_stored(self._single[i]) for i in np.random.default_rng(1).permutation(len(self._single))[:HEADS]]
         self._crowded = [p for p in pictures if p.origin == "street" or (p.origin == "crowd" and len(p.boxes) > 2)]
+        self._single_odds, self._crowded_odds = (np.cumsum([odds[id(p)] for p in some]) for some in (self._single, self._crowded))
         shares = {name: share for name, share in SHARES.items() if name in groups}
         self._shares = {name: share / sum(shares.values()) for name, share in shares.items()}
 
     def scene(self, side: int, rng: np.random.Generator) -> Scene:
         """One augmented scene of `side` px."""
         kind = rng.random()
-        if kind < 0.22:
+        if kind < 0.26:
             scene = self._as_served(side, rng)
-        elif kind < 0.42:
+        elif kind < 0.44:
             scene = self._photo(side, rng)
-        elif kind < 0.60:
+        elif kind < 0.54:
             scene = self._mosaic(side, rng)
-        elif kind < 0.72:
+        elif kind < 0.60:
             scene = self._throng(side, rng)
         elif kind < 0.86:
             scene = self._close_up(side, rng)
@@ -74,7 +80,7 @@ class SceneMaker:
         if rng.random() < 0.6:
             place_decoys(scene.image, np.concatenate([scene.boxes, scene.ignore]), rng)
         paint(scene.image, scene.boxes, scene.points, rng)
-        scene.image = degrade(scene.image, rng)
+        scene.image = degrade(scene.image, rng, 0.7)
         return scene
 
     def _empty(self, side: int, rng: np.random.Generator) -> Scene:
@@ -88,25 +94,29 @@ class SceneMaker:
 
     def _pick(self, rng: np.random.Generator) -> Picture:
         names = list(self._shares)
-        group = self._groups[names[rng.choice(len(names), p=list(self._shares.values()))]]
-        return group[rng.integers(len(group))]
+        name = names[rng.choice(len(names), p=list(self._shares.values()))]
+        return self._groups[name][_drawn(self._odds[name], rng)]
+
+    def _face(self, picture: Picture, rng: np.random.Generator) -> int:
+        return int(rng.choice(len(picture.boxes), p=self._face_odds[id(picture)])) if len(picture.boxes) else 0
 
     def _as_served(self, side: int, rng: np.random.Generator) -> Scene:
         """A photograph of many at about the size that a 640 px letterbox gives it: faces under 32 px, soft ones too."""
-        crowded = self._crowded
-        picture = crowded[rng.integers(len(crowded))]
-        heights = picture.boxes[:, 3] - picture.boxes[:, 1]
-        if not len(heights):
+        picture = self._crowded[_drawn(self._crowded_odds, rng)]
+        if not len(picture.boxes):
             return self._photo(side, rng)
-        return _place(picture, side, float(rng.choice(heights) * np.exp(rng.uniform(np.log(0.7), np.log(2.2)))), _angle(rng), None, rng)
+        face = self._face(picture, rng)
+        height = float(picture.boxes[face, 3] - picture.boxes[face, 1])
+        return _place(picture, face, side, height * float(np.exp(rng.uniform(np.log(0.7), np.log(2.2)))), _angle(rng), None, rng)
 
     def _photo(self, side: int, rng: np.random.Generator) -> Scene:
         size = float(np.exp(rng.uniform(np.log(7), np.log(0.7 * side))))
-        return _place(self._pick(rng), side, size, _angle(rng), self._background(side, rng), rng)
+        picture = self._pick(rng)
+        return _place(picture, self._face(picture, rng), side, size, _angle(rng), self._background(side, rng), rng)
 
     def _close_up(self, side: int, rng: np.random.Generator) -> Scene:
-        picture = self._single[rng.integers(len(self._single))]
-        return _place(picture, side, side * rng.uniform(0.2, 0.97), _angle(rng), self._background(side, rng), rng)
+        picture = self._single[_drawn(self._single_odds, rng)]
+        return _place(picture, 0, side, side * rng.uniform(0.2, 0.97), _angle(rng), self._background(side, rng), rng)
 
     def _mosaic(self, side: int, rng: np.random.Generator) -> Scene:
         cells = int(rng.choice([2, 3, 4, 5], p=[0.42, 0.33, 0.17, 0.08]))
@@ -165,7 +175,8 @@ class SceneMaker:
         if rng.random() < 0.08:
             return without_faces(self._photo(side, rng), rng)
         size = float(np.exp(rng.uniform(np.log(7), np.log(0.9 * side))))
-        return _place(self._pick(rng), side, size, _angle(rng), None, rng)
+        picture = self._pick(rng)
+        return _place(picture, self._face(picture, rng), side, size, _angle(rng), None, rng)
 
     def _background(self, side: int, rng: np.random.Generator) -> Image | None:
         """A stretch of a photograph that lies beside its faces, enlarged; None: plain colour."""
@@ -270,23 +281,27 @@ def _settled(picture: Picture) -> Picture:
     return replace(picture, ignore=picture.ignore[~inside])
 
 
+def _drawn(cumulative: NDArray[np.float64], rng: np.random.Generator) -> int:
+    """An index with the odds whose running sum is given."""
+    return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+
+
 def _angle(rng: np.random.Generator) -> float:
     kind = rng.random()
-    if kind < 0.5:
-        return float(rng.normal(0, 6))
-    if kind < 0.92:
-        return float(rng.uniform(-50, 50))
-    return float(rng.uniform(-100, 100)) if kind < 0.96 else float(rng.uniform(-180, 180))
+    if kind < 0.68:
+        return float(rng.normal(0, 7))
+    if kind < 0.93:
+        return float(rng.uniform(-45, 45))
+    return float(rng.uniform(-100, 100)) if kind < 0.97 else float(rng.uniform(-180, 180))
 
 
-def _place(picture: Picture, side: int, face_px: float, angle: float, background: Image | None, rng: np.random.Generator) -> Scene:
-    """Warp a photograph so that one of its faces is about `face_px` high somewhere on the canvas."""
+def _place(
+    picture: Picture, face: int, side: int, face_px: float, angle: float, background: Image | None, rng: np.random.Generator
+) -> Scene:
+    """Warp a photograph so that face number `face` of it is about `face_px` high somewhere on the canvas."""
     image = decode(picture.data)
     assert image is not None
-    if len(picture.boxes):
-        box = picture.boxes[rng.integers(len(picture.boxes))]
-    else:
-        box = np.array([0, 0, image.shape[1] / 4, image.shape[0] / 4], np.float32)
+    box = picture.boxes[face] if len(picture.boxes) else np.array([0, 0, image.shape[1] / 4, image.shape[0] / 4], np.float32)
     scale = face_px / max(1.0, float(box[3] - box[1]))
     if rng.random() < 0.85:  # mostly no small picture on a plain ground
         scale = max(scale, 0.85 * side / max(image.shape[:2]))

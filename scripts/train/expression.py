@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import csv
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from scripts.train.attribute_net import Trunk, View, look
 from scripts.train.attribute_training import recipe_from, started_from, train
 from scripts.train.command import common_arguments, sources_from, training_arguments
 from scripts.train.crop_batches import Crops, Jitter, plain
 from scripts.train.export import export
-from scripts.train.face_crops import CropSet, load
+from scripts.train.face_crops import EMOTIONS, CropSet, load
+from scripts.train.ferplus import votes
+from scripts.train.labels import labels
 from scripts.train.repositories import Sources
+from scripts.train.taught import taught
 
 # Grey, because half of the labelled pictures are; the middle of the crop, because they are cut to the face.
 VIEW = View(left=22, top=26, side=116, size=48, grey=True)
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+LABELS = labels("face_expression", "EMOTION")
 HAPPY = LABELS.index("happy")
-# FERPlus (Barsoum et al., 2016): ten people voted on each picture of FER2013. Their columns in the order of LABELS; contempt is left out.
-FERPLUS, FERPLUS_COLUMNS = "microsoft/FERPlus", ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 VOTES_SHARE = 0.5  # of a label; the rest is FER2013's own
-# Where the teacher's crop (the detector's box) lies in ours, px.
-TEACHER_LEFT_PX, TEACHER_SPAN_PX = 24, 112
 # Columns of a target row: seven probabilities and their weight; a smile or none, and its weight.
 WEIGHT, SMILE, SMILE_WEIGHT, COLUMNS = 7, 8, 9, 10
 SHARES = {"fer2013": 0.55, "celeba10k": 0.17, "fairface": 0.20, "lfw": 0.08}
+
+Floats = NDArray[np.float32]
 
 
 class Expression(nn.Module):
@@ -77,24 +75,9 @@ def fer_targets(sources: Sources, data: CropSet) -> NDArray[np.float32]:
     rows[:, :7] = 0.1 / 7
     rows[np.arange(len(labels)), labels] += 0.9
     rows[:, WEIGHT] = 1
-    for row, votes in _votes(sources, data).items():
-        rows[row, :7] = (1 - VOTES_SHARE) * rows[row, :7] + VOTES_SHARE * votes / votes.sum()
+    for row, given in votes(sources, data.rows).items():
+        rows[row, :7] = (1 - VOTES_SHARE) * rows[row, :7] + VOTES_SHARE * given / given.sum()
     return rows
-
-
-def _votes(sources: Sources, data: CropSet) -> dict[int, NDArray[np.float32]]:
-    """Votes [7] by row of FER2013, where at least five people named one of our expressions."""
-    blob = sources.tree(FERPLUS, "fer2013new.csv")["fer2013new.csv"]
-    lines = next(iter(sources.blobs(FERPLUS, [blob]))).decode().splitlines()
-    table = {row["Image name"]: row for row in csv.DictReader(lines) if row["Usage"] == "Training"}
-    place = {row["path"]: index for index, row in enumerate(data.rows)}
-    votes = {}
-    for row in sources.manifest("fer2013_to_ferplus"):
-        if row["ferplus_image"] in table and row["fer2013_path"] in place:
-            given = np.array([float(table[row["ferplus_image"]][name]) for name in FERPLUS_COLUMNS], np.float32)
-            if given.sum() >= 5:
-                votes[place[row["fer2013_path"]]] = given
-    return votes
 
 
 def celeba_targets(data: CropSet) -> NDArray[np.float32]:
@@ -104,30 +87,12 @@ def celeba_targets(data: CropSet) -> NDArray[np.float32]:
     return rows
 
 
-def taught_targets(sources: Sources, name: str, data: CropSet) -> NDArray[np.float32]:
-    """Pictures without labels: the teacher's word where it is sure."""
-    said = _teacher_says(sources, name, data)
-    rows = np.zeros((len(data.rows), COLUMNS), np.float32)
-    rows[:, :7], rows[:, WEIGHT] = said, 0.5 * (said.max(1) > 0.8)
+def taught_targets(said: Floats) -> NDArray[np.float32]:
+    """Pictures without labels: the teacher's word [N,7] where it is sure."""
+    rows = np.zeros((len(said), COLUMNS), np.float32)
+    rows[:, :7] = np.nan_to_num(said)
+    rows[:, WEIGHT] = 0.5 * (rows[:, :7].max(1) > 0.8)
     return rows
-
-
-def _teacher_says(sources: Sources, name: str, data: CropSet) -> NDArray[np.float32]:
-    """face-api's seven probabilities for each crop and its mirror image; asked once."""
-    file = sources.cache / "crops" / f"{name}.expression.npy"
-    if not file.exists():
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        net = ort.InferenceSession(str(sources.teachers / "faceapi_expression.onnx"), options, providers=["CPUExecutionProvider"])
-        answers = np.zeros((len(data.rows), 7), np.float32)
-        inner = slice(TEACHER_LEFT_PX, TEACHER_LEFT_PX + TEACHER_SPAN_PX)
-        rows = np.nonzero((data.column("split") == "train") & data.found)[0][:: 2 if len(data.rows) > 20_000 else 1]
-        for row in tqdm(rows, desc=f"expressions of {name}", unit="face", mininterval=15):
-            square = data.crops[row][inner, inner]
-            both = np.stack([square, square[:, ::-1]])[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
-            answers[row] = net.run(None, {"input": both})[0].mean(0)[[3, 5, 4, 1, 2, 6, 0]]
-        np.save(file, answers)
-    return np.asarray(np.load(file))
 
 
 def balanced(targets: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -146,10 +111,13 @@ def main() -> None:
     parser.add_argument("--strength", type=float, default=0.9, help="of the augmentation (default %(default)s)")
     options = parser.parse_args()
     sources = sources_from(options)
-    sets = {name: load(sources, name) for name in SHARES}
+    sets = {name: load(sources, name) for name in ("fer2013", "celeba10k")}
     fer = sets["fer2013"]
     targets = {"fer2013": fer_targets(sources, fer), "celeba10k": celeba_targets(sets["celeba10k"])}
-    targets |= {name: taught_targets(sources, name, sets[name]) for name in ("fairface", "lfw")}
+    for name in ("fairface", "lfw"):
+        said = taught_targets(taught(sources, name)[:, EMOTIONS])
+        sure = np.nonzero(said[:, WEIGHT])[0]
+        sets[name], targets[name] = load(sources, name, sure), said[sure]
     index, weights, rows = [], [], []
     for which, (name, data) in enumerate(sets.items()):
         usable = (

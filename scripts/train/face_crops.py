@@ -59,17 +59,16 @@ class CropSet:
 AGE, MALE, EMOTIONS, HUMAN_EMOTIONS, WIDTH = 0, 1, slice(2, 9), slice(9, 16), 16
 
 
-def load(sources: Sources, name: str, one_in: int = 1) -> CropSet:
-    """The rows of a manifest, or every n-th, cut once and then read from the cache."""
+def load(sources: Sources, name: str, only: slice | NDArray[np.int64] = slice(None)) -> CropSet:
+    """The rows of a manifest, or some of them, cut once and then read from the cache. What is left out takes no memory."""
     folder = sources.cache / "crops"
     crops_file, facts_file = folder / f"{name}.npy", folder / f"{name}.npz"
     rows = manifest_rows(sources, name)
     if not facts_file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         _cut(sources, name, rows, crops_file, facts_file)
-    facts = np.load(facts_file)
-    crops = np.load(crops_file) if one_in == 1 else np.ascontiguousarray(np.load(crops_file, mmap_mode="r")[::one_in])
-    return CropSet(crops, facts["found"][::one_in], rows[::one_in])
+    crops = np.ascontiguousarray(np.load(crops_file, mmap_mode="r")[only])
+    return CropSet(crops, np.load(facts_file)["found"][only], [rows[index] for index in np.arange(len(rows))[only]])
 
 
 def manifest_rows(sources: Sources, name: str) -> list[dict[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-RACES = ("asian", "indian", "black", "white", "middle eastern", "latino hispanic")  # as answered
+from scripts.train.labels import labels
+
+RACES = labels("face_demographics", "RACE")  # as answered
 SEVEN = ("East Asian", "Southeast Asian", "Indian", "Black", "White", "Middle Eastern", "Latino_Hispanic")  # as labelled and learned
 UTK_RACES = {"White": ("White",), "Black": ("Black",), "Indian": ("Indian",), "Asian": SEVEN[:2], "Other": SEVEN[5:]}
 # First and last year of each band.

@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from scripts.train.detector_pictures import intersection_over_union, is_eval
 from scripts.train.face_crops import align, nearest_to_centre
+from scripts.train.labels import labels
 from scripts.train.repositories import Sources, decode
 from scripts.train.yunet import YuNet
 
-CLASSES = ("none", "worn", "worn wrongly")
+CLASSES = labels("face_accessories", "MASK")
 MASKON = {"sin_mascarilla": 0, "con_mascarilla": 1, "mascarilla_mal_puesta": 2}
 FOLDERS = {
     "without_mask": 0,

@@ -18,13 +18,14 @@ from scripts.train.command import common_arguments, sources_from
 from scripts.train.crop_batches import Views, plain
 from scripts.train.defects import BEST, blur, cover, light, no_face, noise
 from scripts.train.export import export
+from scripts.train.labels import labels
 from scripts.train.landmarks import consensus, frame
 from scripts.train.worn import draw_mask, draw_sunglasses
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-SCORES = ("overall", "blur", "face", "upper_occlusion", "illumination", "lower_occlusion", "noise", "pose")
+SCORES = labels("face_quality", "QUALITY")
 # Not resized: noise and blur live in single pixels.
 VIEW = View(left=24, top=34, side=112, size=112)
 UPPER, LOWER = (46.0, 60.0, 114.0, 96.0), (50.0, 98.0, 110.0, 142.0)  # px of the crop

@@ -1,8 +1,8 @@
-"""Write `model.int8.onnx` beside models: what is served on processors. Run: python -m scripts.train.quantise NAME... --help.
+"""Write `model.int8.onnx` beside models: which is served on CPUs. Run: python -m scripts.train.quantise NAME... --help.
 
 The convolutions between the first and the answers get 8-bit weights (a scale a channel) and activations (a scale a tensor, from training
 pictures); what prepares the picture and what makes answers of the features stays as it is. Weights take 7 bits of the 8: sums of two
-products do not overflow then on processors without VNNI instructions.
+products do not overflow then on CPUs without VNNI instructions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from scripts.train.detector_pictures import Picture, is_held_out, load
 from scripts.train.repositories import decode
 
 EXACT = "model.onnx"
-# Operations whose inputs may be 8 bits wide; they keep their own precision unless they lie between two convolutions.
+# Operations whose inputs may be int8; they keep their own precision unless they lie between two convolutions.
 SINKS = ("Conv", "Gemm")
 Feeds = dict[str, NDArray[Any]]
 

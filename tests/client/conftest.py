@@ -21,7 +21,7 @@ class Asking:
 
     asynchronous: bool
 
-    def __call__(self, url: str, method: str, *arguments: Any, options: dict[str, Any] | None = None, **named: Any) -> Any:
+    def __call__(self, url: str, method: str, /, *arguments: Any, options: dict[str, Any] | None = None, **named: Any) -> Any:
         if self.asynchronous:
             return asyncio.run(self._await(url, method, arguments, options or {}, named))
         with Client(url, **(options or {})) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import PIL.Image
 import pytest
 from flask import Flask
 
+import gateway
 import vultus
 from gateway.apis.services import KEY
 from gateway.callers.keys import KeyStore
@@ -20,6 +22,7 @@ from gateway.errors import UpstreamUnavailable
 from tests.client.conftest import Asking, Script
 from tests.conftest import PICTURES, FakeTriton
 from vultus.image import opened
+from vultus.table import COLUMNS
 
 PHOTO = PICTURES / "astronaut.jpg"
 
@@ -33,6 +36,66 @@ def test_every_kind_of_image_arrives_unchanged(ask: Asking, service: str, astron
             answer = ask(service, "analyze", image)
             assert (answer.image.width, answer.image.height, len(answer.faces)) == (512, 512, 2)
         assert not part.closed
+
+
+def test_pictures_come_back_as_files(ask: Asking, service: str, triton: FakeTriton, script: Script) -> None:
+    hidden = ask(service, "redact", PHOTO, method="cover", margin=0.5, min_confidence=0.3, min_face_px=3)
+    drawn = ask(service, "draw", PHOTO, show=["landmarks"], attributes=["age"], max_faces=1)
+    assert PIL.Image.open(io.BytesIO(hidden)).format == PIL.Image.open(io.BytesIO(drawn)).format == "JPEG"
+    assert hidden != drawn
+    assert {"LANDMARKS", "AGE"} <= set(triton.asked)
+    with pytest.raises(vultus.ImageRefused):
+        ask(service, "redact", b"no picture")
+    script.answers = [(200, {"Content-Type": "text/html"}, b"a proxy")]
+    with pytest.raises(vultus.UnexpectedAnswer):
+        ask(script.url, "draw", PHOTO)
+
+
+def test_many_images_each_with_its_answer_or_its_error(service: str, tmp_path: Path) -> None:
+    images: list[vultus.Image] = [PHOTO, tmp_path / "none.jpg", b"no picture", str(PHOTO)]
+    with vultus.Client(service) as client:
+        together = list(client.analyze_many(images, concurrency=2, attributes=["age"]))
+
+    async def awaited() -> list[Any]:
+        async with vultus.AsyncClient(service) as twin:
+            return [one async for one in twin.analyze_many(images, concurrency=2, attributes=["age"])]
+
+    for outcomes in (together, asyncio.run(awaited())):
+        assert [image for image, _ in outcomes] == images
+        assert [type(outcome) for _, outcome in outcomes] == [vultus.Analysis, FileNotFoundError, vultus.ImageRefused, vultus.Analysis]
+    frame = vultus.to_dataframe(together)
+    assert tuple(frame.columns) == COLUMNS
+    assert frame["picture"].tolist() == [str(PHOTO)] * 2 + [str(tmp_path / "none.jpg"), ""] + [str(PHOTO)] * 2
+    assert frame["age"].tolist()[:2] == [31.5, 32.5]
+    assert frame["error"].notna().tolist() == [False, False, True, True, False, False]
+
+
+def test_progress_is_shown_when_asked_for(service: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with vultus.Client(service) as client:
+        list(client.analyze_many([PHOTO]))
+        assert "picture" not in capfd.readouterr().err
+        list(client.analyze_many([PHOTO], progress=True))
+    assert "1/1" in capfd.readouterr().err
+
+
+def test_an_answer_is_a_table_in_a_notebook(service: str, triton: FakeTriton) -> None:
+    with vultus.Client(service) as client:
+        answer = client.analyze(PHOTO, attributes=["age", "glasses"])
+        triton.faces = 0
+        nobody = client.analyze(PHOTO)
+    shown = answer._repr_html_()
+    assert shown.count("<tr>") == 3
+    assert "<th>age</th>" in shown
+    assert "<td>31.5</td>" in shown
+    assert "<td>regular</td>" in shown
+    assert "emotion" not in shown
+    assert len(answer.to_dataframe()) == 2
+    assert "no face" in nobody._repr_html_()
+    assert nobody.to_dataframe().empty
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert vultus.__version__ == gateway.__version__
 
 
 def test_a_stream_that_cannot_seek(ask: Asking, service: str) -> None:

@@ -19,9 +19,10 @@ import pytest
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
+from scripts import environment
 from scripts.embedded_triton import alive
 from scripts.embedded_triton.allocation import MALLOC
-from scripts.locks import LOCKS
+from scripts.locks import LOCKS, Lock
 from tests.docker.conftest import Running, free_port, wait_until
 from tests.docker.image import WITHOUT_RIGHTS, Image, context_files, instructions
 from tests.served import ROOT, request
@@ -65,8 +66,12 @@ def test_nothing_private_goes_to_the_engine() -> None:
     assert not [path for path in files if re.search(r"sqlite|\.pyc$|\.git/|\.venv|vultus-pictures|\.env", path)]
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: str(lock.path.parent.name))
-def test_the_lock_covers_pyproject(lock: Any) -> None:
+def name_of(lock: Lock) -> str:
+    return f"{lock.path.parent.name}/{lock.path.stem}"
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=name_of)
+def test_the_lock_covers_pyproject(lock: Lock) -> None:
     assert lock.missing() == []
     assert len(lock.pins()) > 40
     text = lock.path.read_text()
@@ -76,8 +81,31 @@ def test_the_lock_covers_pyproject(lock: Any) -> None:
     assert "://" not in text, "a lock names no index"
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: str(lock.path.parent.name))
-def test_the_lock_installs_on_arm_without_a_compiler(lock: Any, tmp_path: Path) -> None:
+def test_all_locks_have_the_same_versions() -> None:
+    """Images run what scripts/serve runs, and both what is tested."""
+    tested, *others = [{(pin.name, str(pin.marker)): str(pin.specifier) for pin in lock.pins()} for lock in LOCKS]
+    versions = {(name, version) for (name, _), version in tested.items()}
+    for pins in others:
+        assert {(name, version) for (name, _), version in pins.items()} <= versions
+
+
+@pytest.mark.parametrize("extras", [["embedded"], ["embedded", "dev"]])
+def test_the_commands_install_what_is_locked(extras: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setenv("VULTUS_VENV", str(tmp_path))
+    monkeypatch.setattr(environment, "_call", lambda command, _: calls.append(command))
+    environment._prepare(extras)  # type: ignore[no-untyped-call]
+    _, pins, this = calls
+    assert pins[pins.index("-r") + 1] in {str(lock.path) for lock in LOCKS[:2]}
+    assert "--require-hashes" in pins
+    assert {"--no-deps", "--no-build-isolation"} < set(this)
+    (first,) = [path.read_text() for path in tmp_path.glob("vultus-*")]
+    monkeypatch.setattr(environment, "_pins", lambda _: LOCKS[2].path)
+    assert environment._fingerprint(extras) != first, "another lock is installed anew"  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("lock", LOCKS[1:], ids=name_of)
+def test_the_lock_installs_on_arm_without_a_compiler(lock: Lock, tmp_path: Path) -> None:
     """The wheel of Triton wants glibc 2.35, which the base image (Debian 12) has."""
     command = [sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--target", str(tmp_path), "--python-platform"]
     command += ["aarch64-manylinux_2_35", "--python-version", "3.11", "--only-binary", ":all:", "--require-hashes", "-r", str(lock.path)]
@@ -86,7 +114,7 @@ def test_the_lock_installs_on_arm_without_a_compiler(lock: Any, tmp_path: Path) 
 
 
 def test_a_requirement_without_a_pin_is_seen(tmp_path: Path) -> None:
-    (lock, _) = LOCKS
+    lock = LOCKS[2]
     shorter = re.sub(r"^flask==.*?(?=^[a-z])", "", lock.path.read_text(), count=1, flags=re.M | re.S)
     path = tmp_path / "requirements.txt"
     path.write_text(shorter)

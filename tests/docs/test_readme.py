@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from gateway.settings import Settings
+from scripts.documentation.tables import settings
+from scripts.model_cards import SETTINGS
 from scripts.serving import _parser
 from tests.served import ROOT, Served
 
 README = (ROOT / "README.md").read_text()
+CLIENT = (ROOT / "docs" / "pages" / "client.md").read_text()
 
 
-def blocks(kind: str) -> list[str]:
-    return [text for marked, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.S | re.M) if marked == kind]
+def blocks(kind: str, text: str = README) -> list[str]:
+    return [block for marked, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.S | re.M) if marked == kind]
 
 
 def without_what_varies(answer: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def run(command: str, served: Served, folder: Path) -> subprocess.CompletedProce
 
 
 def test_the_command_line(served: Served, tmp_path: Path) -> None:
-    (block,) = [block for block in blocks("") if block.startswith("vultus")]
+    (block,) = [block for block in blocks("", CLIENT) if block.startswith("vultus analyze tests")]
     table, lines, _, card, doctor = [run(command, served, tmp_path) for command in block.splitlines()]
     assert (table.returncode, lines.returncode, card.returncode) == (0, 0, 0), table.stderr + lines.stderr
     assert "astronaut.jpg" in table.stdout
@@ -59,7 +62,7 @@ def test_the_command_line(served: Served, tmp_path: Path) -> None:
 
 
 def test_the_python_client(served: Served, tmp_path: Path) -> None:
-    (program,) = blocks("python")
+    program = blocks("python", CLIENT)[0]
     program = program.replace("http://127.0.0.1:8080", served.base)
     done = run(f"python -c {shlex.quote(program)}", served, tmp_path)
     x1, age, yaw = map(float, done.stdout.split())
@@ -86,15 +89,27 @@ def close(printed: Any, actual: Any) -> None:
         assert printed == actual
 
 
-def test_every_setting_is_in_the_readme() -> None:
-    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \|", README, re.M)
-    documented = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
-    assert documented == {name.upper() for name in Settings.model_fields}
+def test_every_setting_is_on_its_page() -> None:
+    assert "](settings.md)" in (ROOT / "docs/pages/operations.md").read_text()
+    rows = re.findall(r"^\| `VULTUS_([A-Z_]+)` \|", (ROOT / "docs/pages/settings.md").read_text(), re.M)
+    assert rows == [name.upper() for name in Settings.model_fields]
+    assert (ROOT / "docs/pages/settings.md").read_text() == SETTINGS + settings() + "\n"
 
 
-def test_every_option_of_serve_is_in_the_readme() -> None:
+def test_the_first_two_screens_are_all_of_it() -> None:
+    """Of 50 lines each, as a browser breaks them at 140 characters, without the picture."""
+    assert sum(max(1, -(-len(line) // 140)) for line in README.splitlines()) <= 100
+
+
+def test_links_lead_somewhere() -> None:
+    for path in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_option_of_serve_is_documented() -> None:
     options = {option for action in _parser()._actions for option in action.option_strings if option.startswith("--")}
-    undocumented = {option for option in options if f"`{option}" not in README}
+    page = (ROOT / "docs" / "pages" / "operations.md").read_text()
+    undocumented = {option for option in options if f"`{option}" not in page}
     assert undocumented <= {"--help", "--verbose", "--model-repository"}
 
 

@@ -20,11 +20,10 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from gateway.errors import GatewayError
-from gateway.models import ATTRIBUTE_MODELS, DETECTOR
+from gateway.models import ATTRIBUTE_MODELS, DETECTOR, STEPS
 from gateway.settings import REPOSITORY, Settings
 from scripts.documentation import repository, tables
 from scripts.documentation.openapi import document
-from scripts.graphs.ensemble import STEPS
 from scripts.screenshots import CHROMIUM, SHOTS
 from tests.docs.test_readme import close
 from tests.gateway.test_errors import leaves
@@ -63,14 +62,14 @@ def test_every_measured_summary_is_shown(site: Path) -> None:
 def test_every_model_has_its_card_and_licence(site: Path) -> None:
     licences = text_of(site / "licences.html")
     for model in tables.WITH_WEIGHTS:
-        assert tables.facts(model)["file"]["sha256"] in licences
-        assert all(data in licences for data in tables.facts(model)["training"]["data"])
+        assert tables.card(model).file.sha256 in licences
+        assert all(data in licences for data in tables.card(model).training.data)
         assert model == "face_align" or (site / "model-cards" / f"{model}.html").exists()
 
 
 def test_every_setting_error_and_path_is_shown(site: Path) -> None:
-    operations, errors, api = (text_of(site / f"{name}.html") for name in ("operations", "errors", "api"))
-    assert {f"VULTUS_{name.upper()}" for name in Settings.model_fields} <= set(re.findall(r"VULTUS_\w+", operations))
+    operations, errors, api, settings = (text_of(site / f"{name}.html") for name in ("operations", "errors", "api", "settings"))
+    assert {f"VULTUS_{name.upper()}" for name in Settings.model_fields} <= set(re.findall(r"VULTUS_\w+", settings))
     assert "vultus_requests_total" in operations
     assert all(error.code in errors for error in leaves(GatewayError))
     assert all(path in api for path in document()["paths"])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,8 @@ from google.protobuf import text_format
 from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2
 
-from gateway.inference.analyzer import READERS
+from gateway.attributes import BY_NAME
+from gateway.card import read_card
 from gateway.models import (
     ATTRIBUTE_MODELS,
     DETECTOR,
@@ -24,8 +24,11 @@ from gateway.models import (
     served_file,
 )
 from gateway.settings import REPOSITORY, Settings
+from scripts.evaluation.attributes import EMOTIONS
 from scripts.graphs.__main__ import stale
 from scripts.pipeline import DirectPipeline
+from scripts.train.fairface import RACES
+from scripts.train.mask_crops import CLASSES
 from tests.served import ROOT
 
 FOLDERS = sorted(path for path in REPOSITORY.iterdir() if path.is_dir())
@@ -102,15 +105,14 @@ def test_weights_are_those_that_the_card_describes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in TRAINED if (REPOSITORY / name / "1" / QUANTISED).exists()])
-def test_weights_of_8_bits_are_served_on_processors_only(name: str) -> None:
+def test_int8_weights_are_served_on_cpus_only(name: str) -> None:
     folder = REPOSITORY / name
-    card = tomllib.loads((folder / "model.toml").read_text())
-    assert hashlib.sha256((folder / "1" / QUANTISED).read_bytes()).hexdigest() == card["file"]["int8_sha256"]
+    assert hashlib.sha256((folder / "1" / QUANTISED).read_bytes()).hexdigest() == read_card(folder).file.int8_sha256
     assert served_file(read_config(folder)) == QUANTISED
     assert served_file(text_format.Parse((folder / "configs" / "gpu.pbtxt").read_text(), Config())) == "model.onnx"
 
 
-def test_weights_of_8_bits_answer_as_those_of_32_do(astronaut_pixels: NDArray[np.uint8]) -> None:
+def test_int8_weights_answer_as_fp32_ones_do(astronaut_pixels: NDArray[np.uint8]) -> None:
     """They were made from the weights that are here, not from older ones."""
     outputs = [output.tensor for output in read_catalogue(REPOSITORY).outputs]
     served, exact = (DirectPipeline(exact=exact).infer(astronaut_pixels, outputs) for exact in (False, True))
@@ -120,18 +122,33 @@ def test_weights_of_8_bits_answer_as_those_of_32_do(astronaut_pixels: NDArray[np
 
 
 def test_the_learned_part_of_face_align_is_the_one_its_card_describes() -> None:
-    card = tomllib.loads((REPOSITORY / "face_align" / "model.toml").read_text())
-    assert hashlib.sha256((ROOT / card["file"]["path"]).read_bytes()).hexdigest() == card["file"]["sha256"]
-    assert card["training"]["data"]
+    card = read_card(REPOSITORY / "face_align")
+    assert card.file.path
+    assert hashlib.sha256((ROOT / card.file.path).read_bytes()).hexdigest() == card.file.sha256
+    assert card.training.data
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_cards_say_what_the_weights_learned_from(name: str) -> None:
-    card = tomllib.loads((REPOSITORY / name / "model.toml").read_text())
-    assert card["training"]["data"]
-    assert card["training"]["recipe"]
-    assert card["licence"]["summary"]
-    assert card["limits"]
+    card = read_card(REPOSITORY / name)
+    assert card.training.data
+    assert card.training.recipe
+    assert card.licence.summary
+    assert card.limits.known
+
+
+def test_a_card_with_a_misspelt_key_is_refused(tmp_path: Path) -> None:
+    text = (REPOSITORY / "face_beauty" / "model.toml").read_text()
+    (tmp_path / "model.toml").write_text(text.replace("only_on_request", "on_request_only"))
+    with pytest.raises(ValueError, match="on_request_only"):
+        read_card(tmp_path)
+
+
+def test_training_has_the_order_of_labels_that_is_served() -> None:
+    labels = {output.tensor: output.labels for output in read_catalogue(REPOSITORY).outputs}
+    assert EMOTIONS == labels["EMOTION"] == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    assert RACES == labels["RACE"] == ("asian", "indian", "black", "white", "middle eastern", "latino hispanic")
+    assert CLASSES == labels["MASK"] == ("none", "worn", "worn wrongly")
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -142,7 +159,7 @@ def test_accuracy_was_measured(name: str) -> None:
 def test_labels_fit_their_tensors() -> None:
     for output in read_catalogue(REPOSITORY).outputs:
         (dims,) = [tensor.dims for tensor in read_config(REPOSITORY / output.model).output if tensor.name == output.tensor]
-        assert output.attribute in READERS
+        assert output.attribute in BY_NAME
         assert not output.labels or list(dims) == [len(output.labels)]
         assert output.measured
 

@@ -133,3 +133,4 @@ def test_an_outcome_without_recovery_fails() -> None:
     assert good.passed
     assert not Outcome("a", 9, 8, 1, 0, 0, 0, None, ()).passed
     assert not Outcome("a", 9, 8, 0, 1, 0, 0, 0.5, ()).passed
+    assert not Outcome("a", 9, 8, 1, 0, 0, 0, 0.5, (), ("a probe was late",)).passed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -55,6 +57,19 @@ def test_a_mirrored_scene_keeps_image_left_on_the_left() -> None:
     again = mirrored(turned)
     np.testing.assert_allclose(again.boxes, scene.boxes, atol=1e-3)
     np.testing.assert_allclose(again.points, scene.points, atol=1e-3)
+
+
+def test_missed_faces_are_shown_more_often() -> None:
+    pictures = [photograph("street", seed) for seed in range(4)]
+    weights = [np.full(1, 9.0 if number == 2 else 1.0, np.float32) for number in range(4)]
+    made, rng = SceneMaker(pictures, weights), np.random.default_rng(0)
+    drawn = [made._pick(rng).data for _ in range(400)]
+    assert drawn.count(pictures[2].data) == pytest.approx(400 * 9 / 12, abs=40)
+    two = replace(
+        pictures[0], boxes=np.repeat(pictures[0].boxes, 2, 0), points=np.repeat(pictures[0].points, 2, 0), ignore=pictures[0].ignore
+    )
+    made = SceneMaker([two, *pictures], [np.array([1, 4], np.float32), *weights])
+    assert np.mean([made._face(made._groups["street"][0], rng) for _ in range(400)]) == pytest.approx(0.8, abs=0.08)
 
 
 def found(*rows: tuple[float, float]) -> Faces:

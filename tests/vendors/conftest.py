@@ -15,6 +15,7 @@ from gateway.app import create_app
 from gateway.callers.keys import KeyStore
 from gateway.errors import DownloadFailed, GatewayError
 from gateway.faces import Analysis, Box, Distribution, Face, Pose, Timings
+from gateway.pictures.fetch import Fetcher
 from gateway.pictures.picture import Picture
 from gateway.settings import Settings
 from tests.conftest import FakeTriton
@@ -71,7 +72,7 @@ class FakeAnalyzer:
         return Analysis(picture.width_px, picture.height_px, self.faces, {}, Timings(1.0, 2.0))
 
 
-class FakeFetcher:
+class FakeFetcher(Fetcher):
     """The web as routes.PUBLISHED."""
 
     def fetch(self, url: str) -> bytes:
@@ -100,7 +101,7 @@ def app(analyzer: FakeAnalyzer, keys_url: str, tmp_path: Path) -> Flask:
     pictures = str(tmp_path / "pictures")
     settings = Settings(keys_url=keys_url, max_image_bytes=2**17, max_body_bytes=2**18, decode_processes=0, pictures_url=pictures)
     app = create_app(settings, FakeTriton())  # type: ignore[arg-type]
-    app.extensions[KEY] = replace(app.extensions[KEY], analyzer=analyzer, fetcher=FakeFetcher())
+    app.extensions[KEY] = replace(app.extensions[KEY], analyzer=analyzer, fetcher=FakeFetcher(app.extensions[KEY].settings))
     return app
 
 

@@ -18,6 +18,7 @@ from gateway.apis.services import KEY
 from gateway.apis.vendor import look_up
 from gateway.apis.vendors import VENDORS
 from gateway.callers.keys import Issued, Key, KeyStore, State
+from scripts.traffic.questions import question
 from tests.gateway.pictures.test_decoding import bomb
 from tests.gateway.test_errors import leaves
 from tests.vendors.conftest import FIRST, SECOND, FakeAnalyzer
@@ -54,6 +55,19 @@ def issue(store: KeyStore, route: Route, quota: int | None = None, rate: int | N
 
 def test_every_vendor_has_routes_here() -> None:
     assert {route.vendor for route in ROUTES} == set(PAIRED)
+
+
+@every_route
+def test_the_call_row_is_the_route(client: FlaskClient, store: KeyStore, route: Route) -> None:
+    """What benchmark, soak and chaos make of a vendor's row is answered as what is written by hand in routes.py."""
+    (call,) = [call for vendor in VENDORS if vendor.name == route.vendor for call in vendor.calls if call.path == route.path]
+    assert call.picture == (route.file_field or call.picture)
+    assert call.json != bool(route.file_field)
+    if call == next(vendor for vendor in VENDORS if vendor.name == route.vendor).calls[0]:
+        asked = question(route.vendor, "photo", PHOTO, issue(store, route))
+        answer = client.post(asked.path, data=asked.body, headers=dict(asked.headers))
+        assert answer.status_code == route.success
+        assert '"Err"' not in answer.text
 
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
@@ -164,6 +178,17 @@ def test_keys(client: FlaskClient, store: KeyStore, route: Route) -> None:
 def test_keys_are_checked_before_the_image(client: FlaskClient, store: KeyStore, route: Route) -> None:
     issue(store, route)
     check(route, "key missing", route.send(client, b"no image", None))
+
+
+@every_route
+def test_keys_are_checked_before_the_body_is_read(app: Flask, client: FlaskClient, store: KeyStore, route: Route) -> None:
+    """Where the key is in a header: its view, which needs the body, is never called."""
+    if route.vendor in ("machinesense", "coqnitics"):
+        return
+    issue(store, route)
+    (endpoint,) = [rule.endpoint for rule in app.url_map.iter_rules() if rule.rule == route.path]
+    app.view_functions[endpoint] = lambda: pytest.fail("the view was called")
+    check(route, "key missing", route.send(client, PHOTO, None))
 
 
 @every_route

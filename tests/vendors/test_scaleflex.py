@@ -17,7 +17,7 @@ from gateway.apis.services import KEY
 from gateway.apis.vendors import scaleflex
 from gateway.faces import Analysis, Box, Distribution, Timings
 from gateway.pictures.drawing import annotate
-from gateway.pictures.store import Directory
+from gateway.pictures.folder import Directory
 from tests.vendors.conftest import EMOTIONS, FIRST, RACES, SECOND, FakeAnalyzer
 from tests.vendors.routes import PUBLISHED, by_url, upload
 from tests.vendors.test_contract import PHOTO

@@ -5,19 +5,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
+from pydantic import Field
 
 from gateway import errors as e
+from gateway.apis.call import Call
 from gateway.apis.openapi import describe
 from gateway.apis.rounding import corners, whole
 from gateway.apis.services import services
-from gateway.apis.vendor import Vendor, file_part, json_answer, look_up
-from gateway.apis.vendors.schemas import AilabtoolsAnswer, AilabtoolsError
-from gateway.callers.admission import Credentials
+from gateway.apis.vendor import Vendor, file_part, json_answer, look_up, refusal
 from gateway.faces import Analysis, Distribution, Face
 from gateway.pictures.decoding import rules_of
+from gateway.v1_schema import Percent, Probability, Strict
 
 FORMATS = frozenset({"jpeg", "png", "bmp"})
 MIN_SIDE_PX, MAX_SIDE_PX, MAX_PIXELS, MIN_FACE_PX, MAX_FACES = 33, 4095, 4095**2, 64, 10
@@ -28,6 +29,67 @@ POSE_LIMITS = (90.0, 90.0, 180.0)
 LANDMARK_COUNT, DENSE_FEATURE_LENGTH = 105, 1024
 RESOLUTION = "image: larger than 32x32, smaller than 4096x4096"
 FACE_CASE = "File content does not meet requirements."
+
+
+class AilabtoolsDetail(Strict):
+    """What went wrong, if anything."""
+
+    status_code: int
+    code: str
+    code_message: str
+    message: str
+
+
+class AilabtoolsQualities(Strict):
+    """One number a face."""
+
+    score_list: list[Percent]
+    blur_list: list[Percent]
+    fnf_list: list[Percent]
+    glass_list: list[Percent]
+    illu_list: list[Percent]
+    mask_list: list[Percent]
+    noise_list: list[Percent]
+    pose_list: list[Percent]
+
+
+class AilabtoolsData(Strict):
+    """Flat parallel lists."""
+
+    pupils: list[float]
+    gender_list: list[Literal[0, 1]]
+    expressions: list[Literal[0, 1]]
+    face_count: Annotated[int, Field(ge=1, le=10)]
+    landmarks: list[float]
+    landmark_count: Literal[0, 105]
+    beauty_list: list[Percent]
+    hat_list: list[Literal[0, 1]]
+    face_probability_list: list[Probability]
+    glasses: list[Literal[0, 1, 2]]
+    face_rectangles: list[int]
+    pose_list: list[float]
+    age_list: list[Annotated[int, Field(ge=0, le=100)]]
+    dense_feature_length: Literal[1024]
+    masks: list[Literal[0, 1, 2]]
+    qualities: AilabtoolsQualities
+
+
+class AilabtoolsError(Strict):
+    """Any failure, and the part of a success before `data`."""
+
+    request_id: str
+    log_id: str
+    error_code: int
+    error_code_str: str
+    error_msg: str
+    error_detail: AilabtoolsDetail
+
+
+class AilabtoolsAnswer(AilabtoolsError):
+    """Success."""
+
+    data: AilabtoolsData
+
 
 # HTTP status, code, code_message, message.
 ERRORS: dict[type[e.GatewayError], tuple[int, str, str, str]] = {
@@ -65,22 +127,17 @@ ERRORS: dict[type[e.GatewayError], tuple[int, str, str, str]] = {
     e.GatewayError: (500, "PROCESSING_FAILURE", "Processing failed.", "internal error"),
 }
 
+ANALYZER = Call("/api/portrait/analysis/face-analyzer-advanced", "image", "ailabapi-api-key")
+
 blueprint = Blueprint("ailabtools", __name__)
 
 
-@blueprint.post("/api/portrait/analysis/face-analyzer-advanced")
-@describe(
-    summary="AILabTools: face analyzer advanced",
-    form={"image": "file"},
-    headers=("ailabapi-api-key",),
-    answer=AilabtoolsAnswer,
-    error=AilabtoolsError,
-)
+@blueprint.post(ANALYZER.path)
+@describe(summary="AILabTools: face analyzer advanced", call=ANALYZER, answer=AilabtoolsAnswer, error=AilabtoolsError)
 def face_analyzer_advanced() -> Response:
     """Flat parallel lists over at most ten faces."""
-    key = services().admission.check("ailabtools", Credentials(request.headers.get("ailabapi-api-key")))
-    with services().admission.counted(key):
-        analysis = _analyze(file_part("image"))
+    with VENDOR.admitted(ANALYZER):
+        analysis = _analyze(file_part(ANALYZER.picture))
         return json_answer({**_public_fields(200, "", "", "", ""), "data": render(large_enough(analysis), analysis)})
 
 
@@ -128,8 +185,7 @@ def fail(error: e.GatewayError) -> Response:
     text = "Unauthorized" if status == 401 else f"{FACE_CASE if about_faces else code_message} - {message}"
     short = "FILE_CONTENT_NON_COMPLIANCE" if about_faces else code
     body = _public_fields(status, short, text, code, code_message, message)
-    wait = {429: error.retry_after_s or 1, 503: 5}.get(status)
-    return json_answer(body, status, retry_after_s=wait)
+    return refusal(body, status, error)
 
 
 def _analyze(data: bytes) -> Analysis:
@@ -180,4 +236,4 @@ def _pose(face: Face) -> list[float] | None:
     return [min(limit, max(-limit, angle)) for angle, limit in zip(angles, POSE_LIMITS, strict=True)]
 
 
-VENDOR = Vendor("ailabtools", ("/api/portrait/", "/api/common/"), blueprint, fail)
+VENDOR = Vendor("ailabtools", ("/api/portrait/", "/api/common/"), blueprint, fail, (ANALYZER,))

@@ -3,25 +3,105 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from flask import Blueprint, Response, request
+from pydantic import Field
 
 from gateway import errors as e
+from gateway.apis.call import Call
 from gateway.apis.openapi import describe
 from gateway.apis.rounding import clipped, corners
-from gateway.apis.services import services
-from gateway.apis.vendor import Vendor, analyze, file_part, json_answer, look_up
-from gateway.apis.vendors.schemas import ArsaAnalytics, ArsaError, ArsaLivenessAnswer
-from gateway.callers.admission import Credentials
-from gateway.faces import Analysis, Distribution, Face
+from gateway.apis.vendor import FourInts, Vendor, analyze, example, file_part, json_answer, look_up, refusal
+from gateway.faces import LIVE_FROM, Analysis, Distribution, Face
+from gateway.v1_schema import Percent, Probability, Strict
 
 FORMATS = frozenset({"jpeg", "png", "bmp", "webp"})
-LIVE_FROM = 0.5
 # The five expressions of this API, by ours, in the order in which ties are decided.
 EXPRESSIONS = {"neutral": "neutral", "happy": "happy", "sad": "sad", "surprise": "surprise", "angry": "anger"}
 FIELD_MISSING = [{"loc": ["body", "face_image"], "msg": "field required", "type": "value_error.missing"}]
 NAME_MISSING = [{"loc": ["body", "face_image"], "msg": "field required: the part has no file name", "type": "value_error.missing"}]
+
+
+class ArsaQuery(Strict):
+    """Which of three bodies `face_analytics` answers with."""
+
+    shape: Literal["default", "docs", "superset"] = Field("default", alias="schema", description="Anything else is the default.")
+
+
+class ArsaBbox(Strict):
+    """Corners as shares of the picture's width and height."""
+
+    x1: Probability
+    y1: Probability
+    x2: Probability
+    y2: Probability
+
+
+class ArsaLiveness(Strict):
+    """Which of the scores is there depends on the schema asked for."""
+
+    is_real_face: bool
+    antispoof_score: Probability | None = None
+    liveness_probability: Probability | None = None
+
+
+class ArsaFace(Strict):
+    """One face."""
+
+    age: Percent
+    gender: Literal["male", "female"]
+    gender_probability: Annotated[float, Field(ge=0.5, le=1)]
+    expression: Literal["neutral", "happy", "sad", "surprise", "anger"] | None = None
+    bounding_box: FourInts | None = None
+    bbox: ArsaBbox | None = None
+    passive_liveness: ArsaLiveness
+
+
+class ArsaAnalytics(Strict):
+    """Answer of face_analytics in any schema."""
+
+    model_config = example(
+        """{"status": "success", "faces": [{"age": 31.2, "gender": "male",
+        "gender_probability": 0.96, "expression": "neutral",
+        "bounding_box": [85, 62, 290, 310],
+        "passive_liveness": {"is_real_face": true, "antispoof_score": 0.93}}]}"""
+    )
+
+    status: Literal["success"]
+    face_count: int | None = None
+    faces: list[ArsaFace]
+    latency_ms: float | None = None
+
+
+class ArsaLivenessFace(Strict):
+    """One face."""
+
+    bbox: ArsaBbox
+    is_real_face: bool
+    liveness_confidence: Probability
+    liveness_status: Literal["real", "spoof"]
+
+
+class ArsaLivenessAnswer(Strict):
+    """Answer of face_liveness."""
+
+    model_config = example(
+        """{"status": "success", "faces": [{"bbox": {"x1": 0.12, "y1": 0.08, "x2": 0.45, "y2": 0.52},
+        "is_real_face": true, "liveness_confidence": 0.97, "liveness_status": "real"}],
+        "latency_ms": 189.23}"""
+    )
+
+    status: Literal["success"]
+    faces: list[ArsaLivenessFace]
+    latency_ms: float
+
+
+class ArsaError(Strict):
+    """Any failure."""
+
+    detail: str | dict[str, Any] | list[dict[str, Any]]
+
 
 # HTTP status and `detail` by error; a quota's own numbers are filled in.
 ERRORS: dict[type[e.GatewayError], tuple[int, Any]] = {
@@ -41,15 +121,16 @@ ERRORS: dict[type[e.GatewayError], tuple[int, Any]] = {
     e.GatewayError: (500, "Internal Server Error"),
 }
 
+ANALYTICS, LIVENESS = (Call(f"/api/v1/{name}", "face_image", "x-key-secret") for name in ("face_analytics", "face_liveness"))
+
 blueprint = Blueprint("arsa", __name__)
 
 
-@blueprint.post("/api/v1/face_analytics")
+@blueprint.post(ANALYTICS.path)
 @describe(
     summary="ARSA: age, gender, expression, box, liveness",
-    form={"face_image": "file"},
-    headers=("x-key-secret",),
-    query={"schema": "default, docs or superset"},
+    call=ANALYTICS,
+    query=ArsaQuery,
     answer=ArsaAnalytics,
     error=ArsaError,
 )
@@ -57,22 +138,18 @@ def face_analytics() -> Response:
     """Age, gender, expression, box and liveness of every face; `schema` selects one of three bodies."""
     started = time.perf_counter()
     wanted = ("age", "gender", "liveness") if _schema() == "docs" else ("age", "gender", "emotion", "liveness")
-    key = services().admission.check("arsa", Credentials(request.headers.get("x-key-secret")))
-    with services().admission.counted(key):
-        analysis = analyze(file_part("face_image"), FORMATS, wanted)
+    with VENDOR.admitted(ANALYTICS):
+        analysis = analyze(file_part(ANALYTICS.picture), FORMATS, wanted)
         return json_answer(render_analytics(analysis, _schema(), _latency_ms(started)))
 
 
-@blueprint.post("/api/v1/face_liveness")
-@describe(
-    summary="ARSA: passive liveness", form={"face_image": "file"}, headers=("x-key-secret",), answer=ArsaLivenessAnswer, error=ArsaError
-)
+@blueprint.post(LIVENESS.path)
+@describe(summary="ARSA: passive liveness", call=LIVENESS, answer=ArsaLivenessAnswer, error=ArsaError)
 def face_liveness() -> Response:
     """Liveness of every face."""
     started = time.perf_counter()
-    key = services().admission.check("arsa", Credentials(request.headers.get("x-key-secret")))
-    with services().admission.counted(key):
-        analysis = analyze(file_part("face_image"), FORMATS, ("liveness",))
+    with VENDOR.admitted(LIVENESS):
+        analysis = analyze(file_part(LIVENESS.picture), FORMATS, ("liveness",))
         return json_answer(render_liveness(analysis, _latency_ms(started)))
 
 
@@ -106,8 +183,7 @@ def fail(error: e.GatewayError) -> Response:
     status, detail = look_up(ERRORS, error)
     if isinstance(error, e.QuotaExceeded):
         detail = {**detail, "used": error.used, "limit": error.limit}
-    wait = {429: error.retry_after_s or 1, 503: 5}.get(status)
-    return json_answer({"detail": detail}, status, retry_after_s=wait)
+    return refusal({"detail": detail}, status, error)
 
 
 def _face(face: Face, analysis: Analysis, superset: bool) -> dict[str, Any]:
@@ -169,4 +245,4 @@ def _latency_ms(started: float) -> float:
     return round((time.perf_counter() - started) * 1e3, 2)
 
 
-VENDOR = Vendor("arsa", ("/api/v1/",), blueprint, fail)
+VENDOR = Vendor("arsa", ("/api/v1/",), blueprint, fail, (ANALYTICS, LIVENESS))

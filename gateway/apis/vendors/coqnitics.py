@@ -2,23 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from flask import Blueprint, Response, request
+from pydantic import Field
 
 from gateway import errors as e
+from gateway.apis.call import Call
 from gateway.apis.openapi import describe
 from gateway.apis.rounding import corners, percent, whole
-from gateway.apis.services import services
-from gateway.apis.vendor import Vendor, analyze, file_part, json_answer, look_up
-from gateway.apis.vendors.schemas import CoqniticsAnswer, CoqniticsError
-from gateway.callers.admission import Credentials
+from gateway.apis.vendor import Vendor, analyze, example, file_part, json_answer, look_up, refusal
 from gateway.faces import Analysis, Face
+from gateway.v1_schema import Probability, Strict
 
 FORMATS = frozenset({"jpeg", "png"})
 GENDERS = {"male": "Male", "female": "Female"}
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 LANDMARKS = ("eyeLeft", "eyeRight", "nose", "lipLeft", "lipRight")
+
+
+class CoqniticsBox(Strict):
+    """Top left corner and size."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+
+
+class CoqniticsGender(Strict):
+    """`confidence` in percent."""
+
+    value: Literal["Male", "Female"]
+    confidence: Annotated[float, Field(ge=50, le=100)]
+
+
+class CoqniticsLandmark(Strict):
+    """One of five points."""
+
+    type: Literal["eyeLeft", "eyeRight", "nose", "lipLeft", "lipRight"]
+    x: int
+    y: int
+
+
+class CoqniticsFace(Strict):
+    """One face."""
+
+    faceConfidence: Probability
+    boundingBox: CoqniticsBox
+    age: Annotated[int, Field(ge=0)]
+    gender: CoqniticsGender
+    emotions: dict[str, Probability]
+    landmarks: Annotated[list[CoqniticsLandmark], Field(min_length=5, max_length=5)]
+
+
+class CoqniticsAnswer(Strict):
+    """Answer of analyze."""
+
+    model_config = example(
+        """{"faces": [{"faceConfidence": 0.999996542930603,
+        "boundingBox": {"x": 296, "y": 60, "w": 89, "h": 115},
+        "age": 24, "gender": {"value": "Female", "confidence": 100},
+        "emotions": {"angry": 0.0, "disgust": 0.0,
+        "fear": 0.0, "happy": 0.99, "sad": 0.0, "surprise": 0.01, "neutral": 0.0},
+        "landmarks": [{"type": "eyeLeft", "x": 323, "y": 107},
+        {"type": "eyeRight", "x": 364, "y": 108},
+        {"type": "nose", "x": 341, "y": 131}, {"type": "lipLeft", "x": 320, "y": 145},
+        {"type": "lipRight", "x": 361, "y": 147}]}]}"""
+    )
+
+    faces: list[CoqniticsFace]
+
+
+class CoqniticsError(Strict):
+    """Any failure."""
+
+    error: dict[str, str]
+
 
 ERRORS: dict[type[e.GatewayError], tuple[int, str, str]] = {
     e.MissingImage: (400, "MISSING_FILE", "No file in field filename"),
@@ -38,27 +98,22 @@ ERRORS: dict[type[e.GatewayError], tuple[int, str, str]] = {
     e.GatewayError: (500, "INTERNAL_ERROR", "Internal error"),
 }
 
+ANALYZE = Call("/analyze", "filename", "secret_key", "access_key", key_in_body=True)
+
 blueprint = Blueprint("coqnitics", __name__)
 
 
-@blueprint.post("/analyze", provide_automatic_options=False)
-@describe(
-    summary="Coqnitics: analyze",
-    form={"filename": "file", "access_key": "text", "secret_key": "text"},
-    answer=CoqniticsAnswer,
-    error=CoqniticsError,
-)
+@blueprint.post(ANALYZE.path, provide_automatic_options=False)
+@describe(summary="Coqnitics: analyze", call=ANALYZE, answer=CoqniticsAnswer, error=CoqniticsError)
 def analyze_faces() -> Response:
     """Age, gender, emotions, box and five points of every face."""
     if request.mimetype != "multipart/form-data":
         raise e.MissingImage
-    credentials = Credentials(request.form.get("secret_key"), request.form.get("access_key"), paired=True)
-    key = services().admission.check("coqnitics", credentials)
-    with services().admission.counted(key):
-        return json_answer(render(analyze(file_part("filename"), FORMATS, ("age", "gender", "emotion"))))
+    with VENDOR.admitted(ANALYZE):
+        return json_answer(render(analyze(file_part(ANALYZE.picture), FORMATS, ("age", "gender", "emotion"))))
 
 
-@blueprint.route("/analyze", methods=["OPTIONS"])
+@blueprint.route(ANALYZE.path, methods=["OPTIONS"])
 def preflight() -> Response:
     """Browsers ask before they post."""
     response = Response(status=204)
@@ -75,8 +130,7 @@ def render(analysis: Analysis) -> dict[str, Any]:
 def fail(error: e.GatewayError) -> Response:
     """Any error in this vendor's words."""
     status, code, message = look_up(ERRORS, error)
-    wait = {429: error.retry_after_s or 1, 503: 5}.get(status)
-    return json_answer({"error": {"code": code, "message": message}}, status, retry_after_s=wait)
+    return refusal({"error": {"code": code, "message": message}}, status, error)
 
 
 def _face(face: Face, analysis: Analysis) -> dict[str, Any]:
@@ -95,4 +149,4 @@ def _face(face: Face, analysis: Analysis) -> dict[str, Any]:
     }
 
 
-VENDOR = Vendor("coqnitics", ("/analyze",), blueprint, fail, paired=True, cors=True)
+VENDOR = Vendor("coqnitics", ("/analyze",), blueprint, fail, (ANALYZE,), cors=True)

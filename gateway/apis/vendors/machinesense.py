@@ -6,18 +6,17 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from flask import Blueprint, Response
 
 from gateway import errors as e
+from gateway.apis.call import Call
 from gateway.apis.openapi import describe
 from gateway.apis.rounding import whole
-from gateway.apis.services import services
-from gateway.apis.vendor import Vendor, analyze, json_answer, json_object, look_up
-from gateway.apis.vendors.schemas import MachineSenseAnswer
-from gateway.callers.admission import Credentials
+from gateway.apis.vendor import Vendor, analyze, example, json_answer, json_object, look_up
 from gateway.faces import Face
+from gateway.v1_schema import Strict
 
 FORMATS = frozenset({"jpeg", "png", "bmp", "webp"})
 DATA_URL = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
@@ -31,6 +30,18 @@ EXPRESSIONS = {
     "disgust": "disgusted",
     "surprise": "surprised",
 }
+
+
+class MachineSenseAnswer(Strict):
+    """Success and failure alike."""
+
+    model_config = example("""{"result": "Ok", "code": 0, "message": "", "data": {"age": 31}}""")
+
+    result: Literal["Ok", "Err"]
+    code: int
+    message: str
+    data: dict[str, int | str]
+
 
 # Code and message by error. The HTTP status is 200 except for routing.
 ERRORS: dict[type[e.GatewayError], tuple[int, str]] = {
@@ -51,43 +62,32 @@ ERRORS: dict[type[e.GatewayError], tuple[int, str]] = {
     e.GatewayError: (99, "service unavailable"),
 }
 
+AGE, GENDER, EXPRESSION = (
+    Call(f"/faceapi/v1/face_{name}_detection", "image", "api_key", json=True, key_in_body=True) for name in ("age", "gender", "expression")
+)
+
 blueprint = Blueprint("machinesense", __name__)
 
 
-@blueprint.post("/faceapi/v1/face_age_detection")
-@describe(
-    summary="MachineSense: age of the largest face",
-    json={"image": "text", "api_key": "text"},
-    answer=MachineSenseAnswer,
-    error=MachineSenseAnswer,
-)
+@blueprint.post(AGE.path)
+@describe(summary="MachineSense: age of the largest face", call=AGE, answer=MachineSenseAnswer, error=MachineSenseAnswer)
 def face_age_detection() -> Response:
     """Age of the largest face."""
-    return _answer("age", render_age)
+    return _answer(AGE, "age", render_age)
 
 
-@blueprint.post("/faceapi/v1/face_gender_detection")
-@describe(
-    summary="MachineSense: gender of the largest face",
-    json={"image": "text", "api_key": "text"},
-    answer=MachineSenseAnswer,
-    error=MachineSenseAnswer,
-)
+@blueprint.post(GENDER.path)
+@describe(summary="MachineSense: gender of the largest face", call=GENDER, answer=MachineSenseAnswer, error=MachineSenseAnswer)
 def face_gender_detection() -> Response:
     """Gender of the largest face."""
-    return _answer("gender", render_gender)
+    return _answer(GENDER, "gender", render_gender)
 
 
-@blueprint.post("/faceapi/v1/face_expression_detection")
-@describe(
-    summary="MachineSense: expression of the largest face",
-    json={"image": "text", "api_key": "text"},
-    answer=MachineSenseAnswer,
-    error=MachineSenseAnswer,
-)
+@blueprint.post(EXPRESSION.path)
+@describe(summary="MachineSense: expression of the largest face", call=EXPRESSION, answer=MachineSenseAnswer, error=MachineSenseAnswer)
 def face_expression_detection() -> Response:
     """Seven expressions of the largest face."""
-    return _answer("emotion", render_expression)
+    return _answer(EXPRESSION, "emotion", render_expression)
 
 
 def render_age(face: Face) -> dict[str, Any]:
@@ -119,12 +119,10 @@ def fail(error: e.GatewayError) -> Response:
     )
 
 
-def _answer(attribute: str, render: Callable[[Face], dict[str, Any]]) -> Response:
+def _answer(call: Call, attribute: str, render: Callable[[Face], dict[str, Any]]) -> Response:
     body = json_object()
-    secret = body.get("api_key")
-    key = services().admission.check("machinesense", Credentials(secret if isinstance(secret, str) else None))
-    with services().admission.counted(key):
-        analysis = analyze(_image(body.get("image")), FORMATS, (attribute,))
+    with VENDOR.admitted(call, body):
+        analysis = analyze(_image(body.get(call.picture)), FORMATS, (attribute,))
         if not analysis.faces:
             raise e.NoFace
         face = max(analysis.faces, key=lambda face: (face.box.area, face.confidence))
@@ -144,4 +142,4 @@ def _image(value: object) -> bytes:
     return data
 
 
-VENDOR = Vendor("machinesense", ("/faceapi/",), blueprint, fail)
+VENDOR = Vendor("machinesense", ("/faceapi/",), blueprint, fail, (AGE, GENDER, EXPRESSION))

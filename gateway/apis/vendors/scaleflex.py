@@ -8,22 +8,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from flask import Blueprint, Response, current_app, request
+from pydantic import Field
 
 from gateway import errors as e
+from gateway.apis.call import Call
 from gateway.apis.openapi import describe
 from gateway.apis.rounding import corners, percent, whole
 from gateway.apis.services import Services, services
-from gateway.apis.vendor import Vendor, file_parts, json_answer, json_object, look_up
-from gateway.apis.vendors.schemas import ScaleflexAnswer, ScaleflexError
-from gateway.callers.admission import Credentials
-from gateway.callers.keys import Key
+from gateway.apis.vendor import FourInts, Vendor, example, file_parts, json_answer, json_object, look_up, refusal
+from gateway.deadline import at_work, wait_for_others
 from gateway.faces import Analysis, Distribution, Face
 from gateway.pictures.decoding import reduced, rules_of
 from gateway.pictures.drawing import annotate
 from gateway.pictures.picture import Picture
+from gateway.v1_schema import Percent, Strict
 
 FORMATS = frozenset({"jpeg", "png", "bmp", "webp"})
 MAX_PIXELS = 50_000_000
@@ -36,6 +37,74 @@ MAX_FILES, FILES_AT_ONCE, NO_REDUCTION_PX = 10, 4, 1_000_000
 RETRY_HINT, HINT_FIELDS = "Try again later", "Send files_urls or url as JSON, or the multipart field file"
 HINT_URL = "Check that the URL is public and answers with an image"
 KEY_HINT = "Send the headers Filerobot-Token and Filerobot-Key"
+
+
+XY = Annotated[list[int], Field(min_length=2, max_length=2)]
+Emotions = dict[Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"], Percent]
+Races = dict[Literal["asian", "indian", "black", "white", "middle eastern", "latino hispanic"], Percent]
+
+
+class ScaleflexQuery(Strict):
+    """Of both calls."""
+
+    landmarks: Literal["0", "1"] = Field("0", description="1: with five points of each face.")
+
+
+class ScaleflexFace(Strict):
+    """One face."""
+
+    box: FourInts
+    landmarks: dict[str, XY] | None = None
+    emotions: Emotions
+    dominant_emotion: str
+    races: Races
+    dominant_race: str
+    age: Annotated[int, Field(ge=0)]
+    gender: Literal["Male", "Female"]
+
+
+class ScaleflexEntry(Strict):
+    """One of several pictures."""
+
+    request_uuid: str
+    result: str | None = None
+    faces: dict[str, ScaleflexFace] | None = None
+    status: Literal["error"] | None = None
+    msg: str | None = None
+    hint: str | None = None
+    code: str | None = None
+    file_downloaded: str
+
+
+class ScaleflexAnswer(Strict):
+    """Flat for one picture; `result` is a list for several."""
+
+    model_config = example(
+        """{"status": "success", "version": "2.9.3", "request_uuid": "4f74f084-39a3-48f7-829a-336b55e8fd13",
+        "result": "https://vultus.example/deliver/token/4f74f084-39a3-48f7-829a-336b55e8fd13.png", "faces": {},
+        "file_downloaded": "friends.jpg"}"""
+    )
+
+    status: Literal["success"]
+    version: str
+    request_uuid: str | None = None
+    result: str | list[ScaleflexEntry]
+    faces: dict[str, ScaleflexFace] | None = None
+    file_downloaded: str | None = None
+
+
+class ScaleflexError(Strict):
+    """Any failure."""
+
+    status: Literal["error"]
+    version: str
+    request_uuid: str
+    msg: str
+    hint: str
+    code: str
+    message: str
+    result: dict[str, str]
+
 
 # HTTP status, code, msg, hint.
 ERRORS: dict[type[e.GatewayError], tuple[int, str, str, str]] = {
@@ -63,6 +132,9 @@ ERRORS: dict[type[e.GatewayError], tuple[int, str, str, str]] = {
     e.GatewayError: (500, "INTERNAL_ERROR", "Internal error", RETRY_HINT),
 }
 
+HEADERS = ("Filerobot-Key", "Filerobot-Token")
+UPLOAD, BY_URL = Call("/images/face-analysis/upload", "file", *HEADERS), Call("/images/face-analysis", "url", *HEADERS, json=True)
+
 blueprint = Blueprint("scaleflex", __name__)
 
 
@@ -84,35 +156,32 @@ class Entry:
     error: e.GatewayError | None
 
 
-@blueprint.post("/images/face-analysis")
+@blueprint.post(BY_URL.path)
 @describe(
     summary="Scaleflex: face analysis of pictures by URL",
-    json={"url": "text"},
-    headers=("Filerobot-Token", "Filerobot-Key"),
+    call=BY_URL,
+    query=ScaleflexQuery,
     answer=ScaleflexAnswer,
     error=ScaleflexError,
     status=201,
 )
 def by_url() -> Response:
     """JSON `files_urls` or `url`; 201."""
-    key = _admit()
-    with services().admission.counted(key):
-        return _answer([_from_url(url) for url in _urls()], 201)
+    with VENDOR.admitted(BY_URL) as key:
+        sources = [_from_url(url) for url in _urls()]
+        wait_for_others()
+        with services().fetcher.admitted(key.id if key else None):
+            return _answer(sources, 201)
 
 
-@blueprint.post("/images/face-analysis/upload")
+@blueprint.post(UPLOAD.path)
 @describe(
-    summary="Scaleflex: face analysis of uploaded pictures",
-    form={"file": "file"},
-    headers=("Filerobot-Token", "Filerobot-Key"),
-    answer=ScaleflexAnswer,
-    error=ScaleflexError,
+    summary="Scaleflex: face analysis of uploaded pictures", call=UPLOAD, query=ScaleflexQuery, answer=ScaleflexAnswer, error=ScaleflexError
 )
 def upload() -> Response:
     """Multipart `file`, one or several; 200."""
-    key = _admit()
-    with services().admission.counted(key):
-        return _answer([Source(part.read, _base_name(part.filename or "")) for part in file_parts("file")], 200)
+    with VENDOR.admitted(UPLOAD):
+        return _answer([Source(part.read, _base_name(part.filename or "")) for part in file_parts(UPLOAD.picture)], 200)
 
 
 @blueprint.get("/deliver/<token>/<name>.png")
@@ -137,12 +206,7 @@ def fail(error: e.GatewayError) -> Response:
     status, code, msg, hint = look_up(ERRORS, error)
     told = {"msg": msg, "hint": hint}
     body = {"status": "error", "version": VERSION, "request_uuid": str(uuid.uuid4()), **told, "code": code, "message": msg, "result": told}
-    return json_answer(body, status, retry_after_s={429: error.retry_after_s or 1, 503: 5}.get(status))
-
-
-def _admit() -> Key | None:
-    credentials = Credentials(request.headers.get("Filerobot-Key"), request.headers.get("Filerobot-Token"), paired=True)
-    return services().admission.check("scaleflex", credentials)
+    return refusal(body, status, error)
 
 
 def _urls() -> list[str]:
@@ -168,7 +232,7 @@ def _answer(sources: Sequence[Source], status: int) -> Response:
         raise e.MissingImage
     if len(sources) > MAX_FILES:
         raise e.TooManyImages
-    token = request.headers.get("Filerobot-Token") or "public"
+    token = request.headers.get(UPLOAD.identifier) or "public"
     base, landmarks, parts = _public_base(), request.args.get("landmarks") == "1", services()
     if len(sources) == 1:
         entries = [_entry(sources[0], token, base, landmarks, parts)]
@@ -193,10 +257,11 @@ def _entry(source: Source, token: str, base: str, landmarks: bool, parts: Servic
         data = source.read()
         # The drawn picture has the size of the original.
         rules = replace(rules_of(parts.settings, FORMATS), max_pixels=min(MAX_PIXELS, parts.settings.max_image_pixels))
-        picture = parts.decoders.decode(data, rules, NO_REDUCTION_PX)
-        seen = replace(picture, pixels=reduced(picture.pixels, parts.settings.working_side_px))
-        analysis = parts.analyzer.analyze(seen, WANTED, all_needed=True)
-        parts.pictures.put(_stored_name(token, number), _draw(picture, analysis))
+        with at_work():
+            picture = parts.decoders.decode(data, rules, NO_REDUCTION_PX)
+            seen = replace(picture, pixels=reduced(picture.pixels, parts.settings.working_side_px))
+            analysis = parts.analyzer.analyze(seen, WANTED, all_needed=True)
+            parts.pictures.put(_stored_name(token, number), _draw(picture, analysis))
     except e.GatewayError as error:
         return Entry(number, source.name or number, None, error)
     name = source.name or f"{number}.{_suffix(data)}"
@@ -269,4 +334,4 @@ def _suffix(data: bytes) -> str:
     return starts.get(data[:2], "webp")
 
 
-VENDOR = Vendor("scaleflex", ("/images/", "/regenerate/", "/deliver/"), blueprint, fail, paired=True)
+VENDOR = Vendor("scaleflex", ("/images/", "/regenerate/", "/deliver/"), blueprint, fail, (UPLOAD, BY_URL))

@@ -1,1 +1,1 @@
-"""What `vultus analyze` is made of."""
+"""Parts of `vultus analyze`."""

@@ -6,21 +6,20 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from gateway.apis.wording import listed
+from gateway.attributes import ATTRIBUTES
 from gateway.commands.analysis.services import Failed
-from gateway.commands.analysis.wording import worn
 from gateway.v1_schema import AnalysisOut, FaceOut
+from vultus.table import COLUMNS, rows
 
 Write = Callable[[str], None]
 
-# Stable: new ones come at the end, before `error`. Documented in README.md.
-COLUMNS = (
-    "picture", "width", "height", "faces", "face", "x1", "y1", "x2", "y2", "confidence", "age", "gender", "gender_probability",
-    "emotion", "emotion_probability", "race", "race_probability", "liveness", "is_real", "glasses", "glasses_probability",
-    "mask", "mask_probability", "hat", "hat_probability", "beauty", "quality", "yaw", "pitch", "roll", "error",
-)  # fmt: skip
+# Attributes by their column of the table.
+TITLES = dict.fromkeys(row.column for row in ATTRIBUTES if row.column)
+SHOWN = {title: [row for row in ATTRIBUTES if row.column == title] for title in TITLES}
 # A cell that begins like a formula is run by spreadsheets.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -64,11 +63,7 @@ class Csv:
     def add(self, name: str, outcome: AnalysisOut | Failed) -> None:
         """As Form."""
         name = f"'{name}" if name.startswith(FORMULA) else name
-        if isinstance(outcome, Failed):
-            self._rows([{"picture": name, "error": outcome.code}])
-            return
-        picture = {"picture": name, "width": outcome.image.width, "height": outcome.image.height, "faces": len(outcome.faces)}
-        self._rows([{**picture, "face": index, **cells(face)} for index, face in enumerate(outcome.faces)] or [picture])
+        self._rows(rows(name, outcome))
 
     def end(self) -> None:
         """As Form."""
@@ -86,7 +81,7 @@ class Table:
         from rich.table import Table as RichTable
 
         self._write = write
-        self._table = RichTable("picture", "box", "sure", "age", "gender", "emotion", "alive", "wears", header_style="bold")
+        self._table = RichTable("picture", "box", "sure", *SHOWN, header_style="bold")
 
     def add(self, name: str, outcome: AnalysisOut | Failed) -> None:
         """As Form."""
@@ -114,29 +109,9 @@ class Table:
 FORMS: dict[str, Callable[[Write], Form]] = {"json": JsonLines, "csv": Csv, "table": Table}
 
 
-def cells(face: FaceOut) -> dict[str, object]:
-    """The cells of COLUMNS about one face; an attribute that is not known has none."""
+def _words(face: FaceOut) -> Iterator[str]:
     box = face.box
-    row: dict[str, object] = {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2, "confidence": face.confidence}
-    row |= {"age": face.age, "beauty": face.beauty, "quality": face.quality and face.quality.overall}
-    for name, label in (("gender", face.gender), ("hat", face.hat)):
-        row |= {name: label.value, f"{name}_probability": label.probability} if label else {}
-    for name, guess in (("emotion", face.emotion), ("race", face.race)):
-        row |= {name: guess.dominant, f"{name}_probability": guess.probabilities[guess.dominant]} if guess else {}
-    for name, kind in (("glasses", face.glasses), ("mask", face.mask)):
-        row |= {name: kind.value, f"{name}_probability": kind.probabilities[kind.value]} if kind else {}
-    row |= {"liveness": face.liveness.score, "is_real": str(face.liveness.is_real).lower()} if face.liveness else {}
-    return row | ({"yaw": face.pose.yaw, "pitch": face.pose.pitch, "roll": face.pose.roll} if face.pose else {})
-
-
-def _words(face: FaceOut) -> tuple[str, ...]:
-    box = face.box
-    return (
-        f"{box.x1:.0f},{box.y1:.0f} {box.x2:.0f},{box.y2:.0f}",
-        f"{face.confidence:.2f}",
-        "" if face.age is None else f"{face.age:.0f}",
-        f"{face.gender.value} {face.gender.probability:.2f}" if face.gender else "",
-        f"{face.emotion.dominant} {face.emotion.probabilities[face.emotion.dominant]:.2f}" if face.emotion else "",
-        ("yes" if face.liveness.is_real else "no") + f" {face.liveness.score:.2f}" if face.liveness else "",
-        worn(face),
-    )
+    yield f"{box.x1:.0f},{box.y1:.0f} {box.x2:.0f},{box.y2:.0f}"
+    yield f"{face.confidence:.2f}"
+    for shown in SHOWN.values():
+        yield listed(row.kind.told(answer) for row in shown if (answer := getattr(face, row.name)) is not None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gateway.apis.wording import words
 from gateway.commands.analysis.services import Failed
-from gateway.commands.analysis.wording import words
 from gateway.errors import GatewayError
 from gateway.faces import Box
 from gateway.pictures.decoding import decode, rules_of

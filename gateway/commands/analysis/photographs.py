@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from vultus.image import is_address
 
-# What a folder is searched for; a file that is named itself may be called anything.
+# Suffixes that a folder is searched for. A file given by name may have any.
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp", ".png", ".apng", ".bmp", ".dib", ".webp"}
     | {".tif", ".tiff", ".gif", ".heic", ".heif", ".hif", ".avif"}
@@ -37,7 +37,7 @@ class Photograph:
         return self.address or os.fsencode(self.path).decode(errors="replace")
 
     def content(self) -> Path | bytes | str:
-        """What a client takes: the path of a file, the bytes of what can be read but once, or an address. Raises OSError."""
+        """Input for a client: a path, the bytes of something that can be read only once, or an address. Raises OSError."""
         if self.address == STDIN:
             return sys.stdin.buffer.read()
         if self.address is not None:

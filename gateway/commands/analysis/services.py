@@ -6,7 +6,8 @@ Both raise `Failed` for a picture that cannot be analysed and `Stop` when no fur
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -38,7 +39,7 @@ class Gone(Stop):
 
 
 class Refused(Stop):
-    """What was asked is refused, or cannot be asked: it would be so for every picture."""
+    """The request is refused, and would be for every picture."""
 
     exit_code = 2
 
@@ -96,7 +97,7 @@ class Gateway:
 
     def analyze(self, image: Path | bytes | str, wanted: Wanted) -> AnalysisOut:
         """As Service."""
-        try:
+        with told():
             return self._client.analyze(
                 image,
                 attributes=wanted.attributes,
@@ -105,16 +106,23 @@ class Gateway:
                 min_face_px=wanted.min_face_px,
                 order=wanted.order,
             )
-        except (vultus.KeyRefused, vultus.RequestRefused) as error:
-            raise Refused(str(error)) from error
-        except vultus.Unreachable as error:
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Around a call of the client: its errors become Failed, where the next picture may do better, or Stop."""
+    try:
+        yield
+    except (vultus.KeyRefused, vultus.RequestRefused) as error:
+        raise Refused(str(error)) from error
+    except vultus.Unreachable as error:
+        raise Gone(str(error)) from error
+    except vultus.ServiceError as error:
+        if error.code == errors.UpstreamUnavailable.code:
             raise Gone(str(error)) from error
-        except vultus.ServiceError as error:
-            if error.code == errors.UpstreamUnavailable.code:
-                raise Gone(str(error)) from error
-            raise Failed(error.code, f"{error} (request {error.request_id})") from error
-        except vultus.VultusError as error:
-            raise Failed(OWN_CODES[type(error)], str(error)) from error
+        raise Failed(error.code, f"{error} (request {error.request_id})") from error
+    except vultus.VultusError as error:
+        raise Failed(OWN_CODES[type(error)], str(error)) from error
 
 
 class Triton:

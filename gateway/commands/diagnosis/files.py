@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
 
+from gateway.card import read_card
 from gateway.commands.diagnosis.finding import Finding, State
 from gateway.models import ENSEMBLE, QUANTISED, read_config, served_file
 
@@ -33,12 +33,13 @@ def _fault(folder: Path) -> str:
     if content.startswith(POINTER):
         return f"{graph} is a Git LFS pointer, not the model"
     card = folder / "model.toml"
-    file = tomllib.loads(card.read_text())["file"] if card.exists() else {}
-    # A card with a path describes the learned part of a graph that is built here.
-    weights = folder.resolve().parents[1] / file["path"] if "path" in file else graph
-    described = {"sha256": weights, "int8_sha256": graph.with_name(QUANTISED)}
-    for name, path in described.items():
-        if name in file and path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != file[name]:
-            return f"{path} is not what its card describes"
+    if card.exists():
+        file = read_card(folder).file
+        # A card with a path describes the learned part of a graph that is built here.
+        weights = folder.resolve().parents[1] / file.path if file.path else graph
+        described = {weights: file.sha256, graph.with_name(QUANTISED): file.int8_sha256}
+        for path, digest in described.items():
+            if digest and path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                return f"{path} is not what its card describes"
     served = graph.with_name(served_file(read_config(folder)))
     return "" if served.exists() else f"{served} is missing"

@@ -9,10 +9,12 @@ Results are the models from which the service's OpenAPI document is made. Import
 
 from __future__ import annotations
 
-from gateway.v1_schema import AnalysisOut as Analysis
+from importlib.metadata import version
+
 from gateway.v1_schema import AttributeOut as Attribute
 from gateway.v1_schema import FaceOut as Face
 from gateway.v1_schema import Health
+from vultus.analysis import Analysis, to_dataframe
 from vultus.asynchronous import AsyncClient
 from vultus.client import Client
 from vultus.errors import (
@@ -30,6 +32,8 @@ from vultus.errors import (
     VultusError,
 )
 from vultus.image import Image
+
+__version__ = version("vultus")
 
 __all__ = [
     "Analysis",
@@ -51,4 +55,6 @@ __all__ = [
     "UnexpectedAnswer",
     "Unreachable",
     "VultusError",
+    "__version__",
+    "to_dataframe",
 ]

@@ -22,6 +22,15 @@ def read(response: httpx.Response, model: type[T]) -> T:
     return _parse(response, model)
 
 
+def read_picture(response: httpx.Response) -> bytes:
+    """The answer as the file that it is. Raises ServiceError, UnexpectedAnswer."""
+    if not response.is_success:
+        raise _refusal(response)
+    if not response.headers.get("Content-Type", "").startswith("image/"):
+        raise _unexpected(response)
+    return response.content
+
+
 def read_health(response: httpx.Response) -> Health:
     """The answer of /readyz, which says what is missing with status 503. Raises UnexpectedAnswer."""
     if response.status_code not in (200, 503):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 from tenacity import AsyncRetrying
+from tqdm import tqdm
 
-from gateway.v1_schema import AnalysisOut, AttributeOut, AttributesOut, Health
+from gateway.v1_schema import AttributeOut, AttributesOut, Health
 from vultus import answer, connection
-from vultus.connection import Order
+from vultus.analysis import Analysis
+from vultus.connection import Method, Order
+from vultus.errors import VultusError
 from vultus.image import Image, length_bytes, opened, pieces_in_a_thread
+
+T = TypeVar("T")
 
 
 class AsyncClient:
@@ -39,18 +46,64 @@ class AsyncClient:
         min_confidence: float | None = None,
         min_face_px: int | None = None,
         order: Order | None = None,
-    ) -> AnalysisOut:
+    ) -> Analysis:
         """As `Client.analyze`. A file is read in a thread."""
-        with opened(image) as file:
-            start, headers = file.tell(), connection.body_headers(image, length_bytes(file))
-            parameters = connection.query(attributes, max_faces, min_confidence, min_face_px, order)
+        options = connection.query(attributes, max_faces, min_confidence, min_face_px, order)
+        return await self._posted("v1/analyze", image, options, lambda response: answer.read(response, Analysis))
 
-            async def attempt() -> AnalysisOut:
-                body = pieces_in_a_thread(file, start)
-                response = await self._send("POST", "v1/analyze", content=body, headers=headers, params=parameters)
-                return answer.read(response, AnalysisOut)
+    async def analyze_many(
+        self, images: Iterable[Image], *, concurrency: int = 4, progress: bool = False, **options: Any
+    ) -> AsyncIterator[tuple[Image, Analysis | VultusError | OSError]]:
+        """As `Client.analyze_many`."""
 
-            return await AsyncRetrying(**self._retrying)(attempt)
+        async def outcome(image: Image) -> tuple[Image, Analysis | VultusError | OSError]:
+            try:
+                return image, await self.analyze(image, **options)
+            except (VultusError, OSError) as error:
+                return image, error
+
+        pending: deque[asyncio.Task[tuple[Image, Analysis | VultusError | OSError]]] = deque()
+        with tqdm(total=len(images) if isinstance(images, Sequence) else None, unit="picture", disable=not progress) as bar:
+            try:
+                for image in images:
+                    pending.append(asyncio.create_task(outcome(image)))
+                    if len(pending) >= concurrency:
+                        yield await pending.popleft()
+                        bar.update()
+                while pending:
+                    yield await pending.popleft()
+                    bar.update()
+            finally:
+                for task in pending:
+                    task.cancel()
+
+    async def redact(
+        self,
+        image: Image,
+        *,
+        method: Method | None = None,
+        margin: float | None = None,
+        min_confidence: float | None = None,
+        min_face_px: int | None = None,
+    ) -> bytes:
+        """As `Client.redact`."""
+        options = connection.texts(method=method, margin=margin, min_confidence=min_confidence, min_face_px=min_face_px)
+        return await self._posted("v1/redact", image, options, answer.read_picture)
+
+    async def draw(
+        self,
+        image: Image,
+        *,
+        show: Sequence[str] | None = None,
+        attributes: Sequence[str] | None = None,
+        max_faces: int | None = None,
+        min_confidence: float | None = None,
+        min_face_px: int | None = None,
+        order: Order | None = None,
+    ) -> bytes:
+        """As `Client.draw`."""
+        options = connection.query(attributes, max_faces, min_confidence, min_face_px, order) | connection.texts(show=show)
+        return await self._posted("v1/draw", image, options, answer.read_picture)
 
     async def attributes(self) -> list[AttributeOut]:
         """As `Client.attributes`."""
@@ -77,6 +130,16 @@ class AsyncClient:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
+
+    async def _posted(self, path: str, image: Image, options: dict[str, str], read: Callable[[httpx.Response], T]) -> T:
+        with opened(image) as file:
+            start, headers = file.tell(), connection.body_headers(image, length_bytes(file))
+
+            async def attempt() -> T:
+                body = pieces_in_a_thread(file, start)
+                return read(await self._send("POST", path, content=body, headers=headers, params=options))
+
+            return await AsyncRetrying(**self._retrying)(attempt)
 
     async def _send(self, method: str, path: str, **parts: Any) -> httpx.Response:
         try:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 from tenacity import Retrying
+from tqdm import tqdm
 
-from gateway.v1_schema import AnalysisOut, AttributeOut, AttributesOut, Health
+from gateway.v1_schema import AttributeOut, AttributesOut, Health
 from vultus import answer, connection
-from vultus.connection import Order
+from vultus.analysis import Analysis
+from vultus.connection import Method, Order
+from vultus.errors import VultusError
 from vultus.image import Image, length_bytes, opened, pieces
+from vultus.order import in_order
+
+T = TypeVar("T")
 
 
 class Client:
@@ -44,7 +50,7 @@ class Client:
         min_confidence: float | None = None,
         min_face_px: int | None = None,
         order: Order | None = None,
-    ) -> AnalysisOut:
+    ) -> Analysis:
         """Analyse one image: a path, its bytes, or a file opened in binary mode, which are sent as they are.
 
         Or a NumPy array (uint8; RGB, so turn what OpenCV read) or a Pillow image, which are sent as PNG; or an http(s) address, which the
@@ -56,15 +62,63 @@ class Client:
 
         Raises VultusError, OSError when the file cannot be read, TypeError for what is no image.
         """
-        with opened(image) as file:
-            start, headers = file.tell(), connection.body_headers(image, length_bytes(file))
-            parameters = connection.query(attributes, max_faces, min_confidence, min_face_px, order)
+        options = connection.query(attributes, max_faces, min_confidence, min_face_px, order)
+        return self._posted("v1/analyze", image, options, lambda response: answer.read(response, Analysis))
 
-            def attempt() -> AnalysisOut:
-                response = self._send("POST", "v1/analyze", content=pieces(file, start), headers=headers, params=parameters)
-                return answer.read(response, AnalysisOut)
+    def analyze_many(
+        self, images: Iterable[Image], *, concurrency: int = 4, progress: bool = False, **options: Any
+    ) -> Iterator[tuple[Image, Analysis | VultusError | OSError]]:
+        """Analyse many images, `concurrency` at a time: each image with its answer, or with what went wrong, in their order.
 
-            return Retrying(**self._retrying)(attempt)
+        `options` are those of `analyze`; `progress` shows a bar on standard error. `vultus.to_dataframe` takes what this gives.
+        Raises TypeError for what is no image.
+        """
+
+        def outcome(image: Image) -> tuple[Image, Analysis | VultusError | OSError]:
+            try:
+                return image, self.analyze(image, **options)
+            except (VultusError, OSError) as error:
+                return image, error
+
+        known = len(images) if isinstance(images, Sequence) else None
+        done = in_order(outcome, images, concurrency)
+        yield from tqdm(done, total=known, unit="picture", disable=not progress)
+
+    def redact(
+        self,
+        image: Image,
+        *,
+        method: Method | None = None,
+        margin: float | None = None,
+        min_confidence: float | None = None,
+        min_face_px: int | None = None,
+    ) -> bytes:
+        """The image as a file with every face hidden: JPEG, PNG and WebP stay what they are, others become PNG. It has no metadata.
+
+        `method`: "blur" (the default), "pixelate" or "cover"; `margin`: by how much of its size a face's box grows on every side (0 to 1).
+        Faces below `min_confidence` or `min_face_px` stay to be seen; the defaults hide all that were found. Raises as `analyze`.
+        """
+        options = connection.texts(method=method, margin=margin, min_confidence=min_confidence, min_face_px=min_face_px)
+        return self._posted("v1/redact", image, options, answer.read_picture)
+
+    def draw(
+        self,
+        image: Image,
+        *,
+        show: Sequence[str] | None = None,
+        attributes: Sequence[str] | None = None,
+        max_faces: int | None = None,
+        min_confidence: float | None = None,
+        min_face_px: int | None = None,
+        order: Order | None = None,
+    ) -> bytes:
+        """The image as a file with its faces marked; formats as in `redact`.
+
+        `show` names what is drawn: "boxes", "labels" (these two by default), "keypoints", "landmarks", "pupils". The rest is as in
+        `analyze`; of the attributes, those that fit into a few words are on the labels. Raises as `analyze`.
+        """
+        options = connection.query(attributes, max_faces, min_confidence, min_face_px, order) | connection.texts(show=show)
+        return self._posted("v1/draw", image, options, answer.read_picture)
 
     def attributes(self) -> list[AttributeOut]:
         """What this service offers: labels, units, licence, measured accuracy. Raises VultusError."""
@@ -91,6 +145,15 @@ class Client:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _posted(self, path: str, image: Image, options: dict[str, str], read: Callable[[httpx.Response], T]) -> T:
+        with opened(image) as file:
+            start, headers = file.tell(), connection.body_headers(image, length_bytes(file))
+
+            def attempt() -> T:
+                return read(self._send("POST", path, content=pieces(file, start), headers=headers, params=options))
+
+            return Retrying(**self._retrying)(attempt)
 
     def _send(self, method: str, path: str, **parts: Any) -> httpx.Response:
         try:

@@ -15,6 +15,7 @@ from vultus.image import Image, is_address
 C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 
 Order: TypeAlias = Literal["confidence", "size"]
+Method: TypeAlias = Literal["blur", "pixelate", "cover"]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT_S = 30.0
@@ -73,10 +74,18 @@ def query(
     order: Order | None,
 ) -> dict[str, str]:
     """The query of /v1/analyze. What is None is left to the service's default."""
-    names = None if attributes is None else attributes if isinstance(attributes, str) else ",".join(attributes)
-    least = None if min_confidence is None else f"{min_confidence:.9f}"  # never with an exponent
-    options = {"attributes": names, "max_faces": max_faces, "min_confidence": least, "min_face_px": min_face_px, "order": order}
-    return {name: str(value) for name, value in options.items() if value is not None}
+    return texts(attributes=attributes, max_faces=max_faces, min_confidence=min_confidence, min_face_px=min_face_px, order=order)
+
+
+def texts(**options: Sequence[str] | float | None) -> dict[str, str]:
+    """Options as a query has them. What is None is left to the service's default."""
+    return {name: _text(value) for name, value in options.items() if value is not None}
+
+
+def _text(value: Sequence[str] | float) -> str:
+    if isinstance(value, float):
+        return f"{value:.9f}"  # never with an exponent
+    return str(value) if isinstance(value, str | int) else ",".join(value)
 
 
 def body_headers(image: Image, length_bytes: int) -> dict[str, str]:

@@ -11,10 +11,13 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from gateway.apis.request_body import MUST_BE, OPTIONS
+from gateway.apis.request_body import MUST_BE
 from gateway.selection import MOST_FACES
+from gateway.v1_schema import AnalyzeOptions
 from scripts.graphs.geometry import MAX_FACES, MIN_SCORE
 from tests.conftest import FakeTriton
+
+OPTIONS = tuple(AnalyzeOptions.model_fields)
 
 
 def part(name: str, data: bytes, more: bytes = b"") -> bytes:
@@ -182,6 +185,7 @@ def test_options_are_documented_with_their_types(client: FlaskClient) -> None:
     operation = document["paths"]["/v1/analyze"]["post"]
     parameters = {row["name"]: row["schema"] for row in operation["parameters"] if row["in"] == "query"}
     assert tuple(parameters) == OPTIONS
+    assert all(schema.pop("examples") for name, schema in parameters.items() if name != "order")
     assert parameters["max_faces"] == {"type": "integer", "minimum": 1, "maximum": 128, "default": 128}
     assert parameters["min_confidence"] == {"type": "number", "minimum": 0, "maximum": 1, "default": 0}
     assert parameters["order"]["enum"] == ["confidence", "size"]

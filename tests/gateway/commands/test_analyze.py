@@ -22,11 +22,11 @@ from flask import Flask
 
 from gateway.apis.services import KEY
 from gateway.callers.keys import KeyStore
-from gateway.commands.analysis.forms import COLUMNS
 from gateway.errors import GatewayError, UpstreamOverloaded, UpstreamUnavailable
 from tests.conftest import PICTURES, FakeTriton, encode
 from tests.gateway.test_errors import leaves
 from tests.served import ROOT
+from vultus.table import COLUMNS
 
 Vultus = Callable[..., Result]
 PHOTO = PICTURES / "astronaut.jpg"
@@ -80,7 +80,7 @@ def test_every_cell_is_what_the_service_said(vultus: Vultus) -> None:
         "glasses": "regular", "glasses_probability": "0.7", "mask": "worn wrongly", "mask_probability": "0.6", "hat": "hat",
         "hat_probability": "0.65", "beauty": "55.5", "quality": "81.0", "yaw": "-12.5", "pitch": "7.2", "roll": "3.5", "error": "",
     }  # fmt: skip
-    assert row == expected
+    assert {name: row[name] for name in expected} == expected
 
 
 ATTRIBUTES = ("age", "gender", "emotion", "race", "liveness", "glasses", "mask", "hat", "beauty", "quality", "pose")
@@ -176,7 +176,7 @@ def test_one_busy_moment_fails_one_picture(vultus: Vultus, triton: FakeTriton, m
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--attributes", "age,shoes"], 2, "Unknown: shoes. This service offers age, gender"),
+        (["--attributes", "age,shoes"], 2, "Unknown: shoes. This service offers age, age_range, gender"),
         (["--url", "localhost 8080"], 2, "is not an address"),
         (["--url", "http://a", "--grpc", "b:1"], 2, "--url or --grpc"),
         (["--max-faces", "0"], 2, "--max-faces"),
@@ -240,8 +240,19 @@ def test_codes_need_no_quotes() -> None:
     assert all(kind.code.replace("_", "").isalpha() for kind in leaves(GatewayError))
 
 
+def test_what_is_misspelt_is_named(vultus: Vultus, folder: Path) -> None:
+    assert "No such command 'analyse'. Did you mean 'analyze'?" in vultus("analyse", folder).stderr
+    assert "Did you mean" not in vultus("xyz").stderr
+    assert "Unknown: emotoin. Did you mean 'emotion'?" in vultus("analyze", folder, "--attributes", "age,emotoin").stderr
+
+
+@pytest.mark.parametrize("command", ["analyze", "redact", "keys"])
+def test_help_has_examples(vultus: Vultus, command: str) -> None:
+    assert f"  vultus {command} " in vultus(command, "--help").stdout.partition("Examples:")[2]
+
+
 def test_the_columns_are_documented() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "pages" / "client.md").read_text()
     assert f"`{','.join(COLUMNS)}`" in "".join(text.split())
 
 

@@ -41,6 +41,19 @@ def test_one_database_from_every_folder(data: Path, tmp_path: Path) -> None:
         assert len(KeyStore(Settings().keys_url).keys()) == number
 
 
+def test_the_list_has_a_head_and_says_that_it_is_empty(data: Path) -> None:
+    assert CliRunner().invoke(main, ["keys", "list"]).stdout == (
+        f"There is no key in sqlite:///{data}/keys.sqlite. `vultus keys create vultus LABEL` makes one.\n"
+    )
+    CliRunner().invoke(main, ["keys", "create", "vultus", "web shop", "--rate", "5"])
+    head, line = CliRunner().invoke(main, ["keys", "list"]).stdout.splitlines()
+    assert head.split() == ["number", "api", "state", "quota", "rate", "identifier", "label"]
+    assert [line[head.index(name) :].split("  ")[0] for name in ("api", "state", "quota", "rate", "label")] == [
+        "vultus", "active", "unlimited", "5/s", "web shop",
+    ]  # fmt: skip
+    assert line.split()[0] == "1"
+
+
 def test_keys_are_for_their_owner_only(data: Path) -> None:
     before = os.umask(0)
     try:

@@ -5,8 +5,8 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from gateway.commands.analysis.order import in_order
 from gateway.commands.analysis.photographs import drawn_names, find
+from vultus.order import in_order
 
 
 def touch(folder: Path, *names: str) -> None:

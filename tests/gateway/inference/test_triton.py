@@ -20,8 +20,8 @@ from gateway import metrics
 from gateway.deadline import CURRENT, LOOK_S, Call
 from gateway.errors import CallerGone, GatewayError, UpstreamOverloaded, UpstreamTimeout, UpstreamUnavailable
 from gateway.inference import breaker, retry
-from gateway.inference.analyzer import GEOMETRY
 from gateway.inference.triton import GIVEN_UP_AFTER_S, SECRET_HEADER, TritonClient
+from gateway.models import GEOMETRY
 from tests.grpc_server import UNAVAILABLE, Scripted, serving
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)

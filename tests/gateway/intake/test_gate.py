@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,13 @@ from flask.testing import FlaskClient
 from numpy.typing import NDArray
 
 from gateway import metrics
+from gateway.apis.services import KEY
 from gateway.app import create_app
+from gateway.callers.keys import KeyStore
 from gateway.deadline import CURRENT
 from gateway.errors import Overloaded
 from gateway.intake.gate import Gate
+from gateway.pictures.fetch import Fetcher
 from gateway.settings import Settings
 from tests.conftest import FakeTriton
 from tests.vendors.routes import ROUTES, Route
@@ -136,7 +142,7 @@ def test_nothing_else_is_refused(full: Flask, path: str) -> None:
 def test_all_that_is_posted_passes_the_gate(app: Flask) -> None:
     """An analysis under another method would pass by: there is none."""
     posting = {rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())}
-    assert posting == {"/v1/analyze", *(route.path for route in ROUTES)}
+    assert posting == {"/v1/analyze", "/v1/redact", "/v1/draw", *(route.path for route in ROUTES)}
 
 
 def test_a_place_comes_free_after_every_kind_of_end(client: FlaskClient, triton: FakeTriton, astronaut: bytes) -> None:
@@ -202,3 +208,67 @@ def test_what_is_refused_is_read(app: Flask, monkeypatch: pytest.MonkeyPatch) ->
     answer = app.test_client().post("/v1/analyze", input_stream=body, content_length=50_000, content_type="image/jpeg")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert body.tell() == 50_000
+
+
+@pytest.mark.parametrize("path", ["/v1/analyze", "/images/face-analysis"])
+def test_downloads_take_no_place_at_work(path: str, tmp_path: Path, astronaut: bytes) -> None:
+    """One key asks for more slow addresses than there are places: those beyond its share are refused, and others are answered at once."""
+    keys = KeyStore(f"sqlite:///{tmp_path / 'keys.sqlite'}")
+    slow, other = keys.create("vultus", "slow"), keys.create("vultus", "other")
+    pair = keys.create("scaleflex", "slow", pair=True)
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:  # accepts, never answers
+        port = silent.getsockname()[1]
+        settings = Settings(
+            keys_url=f"sqlite:///{tmp_path / 'keys.sqlite'}", pictures_url=str(tmp_path / "pictures"), decode_processes=0,
+            max_in_flight=2, max_wait_s=1, fetch_urls=True, fetch_ports=(port,), fetch_networks=("127.0.0.1/32",), fetch_timeout_s=3,
+        )  # fmt: skip
+        app = create_app(settings, FakeTriton())  # type: ignore[arg-type]
+        headers = {"X-API-Key": slow.secret, "Filerobot-Key": pair.secret, "Filerobot-Token": pair.key.identifier}
+
+        def fetch(_: int) -> int:
+            return app.test_client().post(path, json={"url": f"http://127.0.0.1:{port}/a.jpg"}, headers=headers).status_code
+
+        with ThreadPoolExecutor(10) as pool:
+            slow_calls = [pool.submit(fetch, number) for number in range(10)]
+            wait(slow_calls, 10, FIRST_COMPLETED)  # refused: its share is taken
+            began_s = time.monotonic()
+            answer = app.test_client().post("/v1/analyze", data=astronaut, content_type="image/jpeg", headers={"X-API-Key": other.secret})
+            took_s = time.monotonic() - began_s
+            statuses = sorted(call.result() for call in slow_calls)
+    assert answer.status_code == 200
+    assert took_s < 2
+    assert statuses == [400] * 4 + [429] * 6
+
+
+def test_a_fetched_picture_needs_a_place_at_work(slow: SlowTriton, tmp_path: Path, astronaut: bytes) -> None:
+    """The one that its call gave back has been taken meanwhile."""
+    settings = Settings(
+        keys_url=f"sqlite:///{tmp_path / 'keys.sqlite'}", pictures_url=str(tmp_path / "pictures"), max_in_flight=1, max_wait_s=0.05
+    )
+    app = create_app(settings, slow)  # type: ignore[arg-type]
+    web = Web(settings, astronaut)
+    app.extensions[KEY] = replace(app.extensions[KEY], fetcher=web)
+    with ThreadPoolExecutor(2) as pool:
+        by_url = pool.submit(app.test_client().post, "/v1/analyze", json={"url": "https://pictures.test/a.jpg"})
+        assert web.asked.wait(10)
+        upload = pool.submit(app.test_client().post, "/v1/analyze", data=astronaut, content_type="image/jpeg")
+        assert slow.inside.acquire(timeout=10)
+        web.answers.set()
+        assert by_url.result(10).status_code == 503
+        slow.free.set()
+        assert upload.result(10).status_code == 200
+    again = app.test_client().post("/v1/analyze", json={"url": "https://pictures.test/a.jpg"})
+    assert again.status_code == 200
+
+
+class Web(Fetcher):
+    """Answers when it is told to."""
+
+    def __init__(self, settings: Settings, picture: bytes) -> None:
+        super().__init__(settings)
+        self.asked, self.answers, self._picture = threading.Event(), threading.Event(), picture
+
+    def fetch(self, url: str) -> bytes:
+        self.asked.set()
+        assert self.answers.wait(20)
+        return self._picture

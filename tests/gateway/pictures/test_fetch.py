@@ -7,11 +7,18 @@ import http.server
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 
+import dns.exception
+import dns.message
+import dns.rdatatype
+import dns.resolver
+import dns.rrset
 import pytest
 
-from gateway.errors import BodyTooLarge, DownloadFailed
+from gateway.errors import BodyTooLarge, DownloadFailed, Overloaded, RateLimited
 from gateway.pictures.fetch import Fetcher
 from gateway.settings import Settings
 
@@ -250,17 +257,82 @@ def test_slow_answers_end_at_the_deadline(site: str, path: str) -> None:
     assert time.monotonic() - started < 2
 
 
-def test_a_slow_name_server_ends_at_the_deadline() -> None:
-    settings = Settings(fetch_urls=True, fetch_timeout_s=0.2)
+@contextmanager
+def name_server(answer: Callable[[dns.message.Message], dns.message.Message | None]) -> Iterator[dns.resolver.Resolver]:
+    """A resolver that asks a server of ours, on loopback; it is silent where `answer` gives nothing."""
 
-    def slow(*_: object) -> list[str]:
-        time.sleep(1)
-        return ["127.0.0.1"]
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                data, caller = server.recvfrom(512)
+                if reply := answer(dns.message.from_wire(data)):
+                    server.sendto(reply.to_wire(), caller)
 
-    with pytest.raises(DownloadFailed):
-        Fetcher(settings, slow).fetch("http://slow.test/")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(10)
+        threading.Thread(target=serve, daemon=True).start()
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers, resolver.port = ["127.0.0.1"], server.getsockname()[1]
+        yield resolver
+
+
+def test_slow_name_servers_end_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many names are asked for at once."""
+    fetch = fetcher(timeout_s=0.5).fetch
+
+    def ask(number: int) -> float:
+        started = time.monotonic()
+        with pytest.raises(DownloadFailed):
+            fetch(f"http://slow{number}.test/")
+        return time.monotonic() - started
+
+    with name_server(lambda _: None) as resolver, ThreadPoolExecutor(24) as pool:
+        monkeypatch.setattr(dns.resolver, "Resolver", lambda: resolver)
+        took_s = list(pool.map(ask, range(24)))
+    assert min(took_s) > 0.4
+    assert max(took_s) < 3
+
+
+@pytest.mark.parametrize(("records", "allowed"), [(["93.184.216.34"], True), (["93.184.216.34", "127.0.0.1"], False), ([], False)])
+def test_all_addresses_that_the_name_server_tells_are_looked_at(records: list[str], allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(query: dns.message.Message) -> dns.message.Message:
+        reply = dns.message.make_response(query)
+        if query.question[0].rdtype == dns.rdatatype.A and records:
+            reply.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "A", *records))
+        return reply
+
+    with name_server(answer) as resolver:
+        monkeypatch.setattr(dns.resolver, "Resolver", lambda: resolver)
+        with nullcontext() if allowed else pytest.raises((DownloadFailed, dns.exception.DNSException)):
+            assert fetcher().address_of("name.test", time.monotonic() + 5) == "93.184.216.34"
+
+
+def test_so_many_calls_of_a_key_and_of_all_may_fetch() -> None:
+    limited = Fetcher(Settings(fetch_urls=True, fetches_per_key=2, max_fetches=3))
+    with limited.admitted(1), limited.admitted(1):
+        with pytest.raises(RateLimited), limited.admitted(1):
+            pass
+        with limited.admitted(2), pytest.raises(Overloaded), limited.admitted(3):
+            pass
+    with limited.admitted(None), limited.admitted(None), limited.admitted(None):
+        pass
 
 
 def test_off_unless_enabled() -> None:
     with pytest.raises(DownloadFailed):
         Fetcher(Settings()).fetch("https://example.com/a.jpg")
+
+
+def test_a_private_name_is_told_like_an_unknown_one() -> None:
+    """Callers do not learn which names there are in the operator's network."""
+
+    def unknown(*_: object) -> list[str]:
+        raise dns.resolver.NXDOMAIN
+
+    settings, told = Settings(fetch_urls=True), []
+    for resolver in (unknown, lambda *_: ["10.0.0.1"], lambda *_: []):
+        with pytest.raises(DownloadFailed) as refused:
+            Fetcher(settings, resolver).fetch("http://database.internal/a.jpg")
+        told.append((refused.value.detail, refused.value.retry_after_s))
+    assert told == [(None, None)] * 3

@@ -12,10 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
 
+from scripts.faults.slow_callers import KINDS, Crowd, Prober
 from scripts.fuzzing.mutations import malformed
 from scripts.fuzzing.targets import LEAKS, PATHS
 from tests.served import ROOT
@@ -74,8 +76,49 @@ def begun(path: str, kind: str = "image/jpeg") -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: 5000\r\nConnection: close\r\n\r\n--x".encode()
 
 
-def test_a_head_that_never_ends_is_cut_off(address: str) -> None:
-    assert exchange(address, b"POST /v1/analyze HTTP/1.1\r\nHost: a\r\nX-Slow: ")[0] == 0
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"])
+def test_a_head_that_never_ends_is_cut_off(address: str, before: bytes) -> None:
+    began_s = time.monotonic()
+    status, _ = exchange(address, before + b"POST /v1/analyze HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+    assert status == (200 if before else 0)
+    assert 4 < time.monotonic() - began_s < 15
+
+
+def test_probes_are_answered_beside_slow_callers(address: str) -> None:
+    """More of them than there are threads: they do not send, do not read, do not close."""
+
+    def connect() -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(address)
+        return connection
+
+    slow = Crowd(connect, 10 * len(KINDS))
+    time.sleep(2)
+    prober = Prober(connect)
+    time.sleep(8)
+    prober.stop()
+    slow.stop()
+    assert prober.failed == 0
+    assert max(median(took_s) for took_s in prober.took_s.values()) < 1  # not each, as this machine may have other things to do
+
+
+def test_one_connection_takes_many_requests(address: str) -> None:
+    """In one packet, in pieces, and one after the other."""
+    get, last = b"GET /healthz HTTP/1.1\r\nHost: a\r\n", b"Connection: close\r\n\r\n"
+    with closing(socket.socket(socket.AF_UNIX)) as connection:
+        connection.settimeout(PATIENCE_S)
+        connection.connect(address)
+        for part in (get + b"\r\n" + get + b"\r\n" + get[:30], get[30:] + b"\r", b"\n", get + b"Content-Length: 3\r\n\r\nabc", get + last):
+            connection.sendall(part)
+            time.sleep(0.2)
+        with connection.makefile("rb") as answers:
+            assert answers.read().count(b'{"status":"ok"}') == 5
+
+
+def test_a_head_that_is_too_large_is_refused(address: str) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: %s\r\n" % (number, bytes([65]) * 4000) for number in range(20))
+    status, body = exchange(address, head)
+    assert (status, json.loads(body)["code"]) == (431, "headers_too_large")
 
 
 @pytest.mark.parametrize("path", PATHS)
