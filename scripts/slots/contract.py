@@ -15,6 +15,8 @@ NUMBERS = {"age": (0.0, 120.0), "beauty": (0.0, 100.0)}  # lowest and highest an
 DISTRIBUTIONS = ("gender", "race", "emotion", "glasses", "mask", "hat")
 # Answered as one probability, that of the last label.
 DECISIONS = {"liveness": ("spoof", "live")}
+# Attributes that say something about another one's answer, and are left out where another model, or a mean, gives that answer.
+ABOUT = {"age_range": "age"}
 
 
 class Refused(Exception):
