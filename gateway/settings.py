@@ -23,7 +23,20 @@ KEYS, OLD_KEYS = "sqlite:///keys.sqlite", CLONE / "vultus-keys.sqlite"  # the la
 PREFIX = "VULTUS_"
 # Variables with the prefix that are no settings: of the client, then of scripts/ and the tests.
 CLIENT = ("URL", "KEY")
-SCRIPTS = ("DEVICE", "ORT_THREADS", "VENV", "KEEP_CWD", "TRITON_LAYOUT", "CONCEALED", "CHAOS_CLOCK", "FUZZ_EXAMPLES", "TEST_FOLDER")
+SCRIPTS = (
+    "DEVICE",
+    "ORT_THREADS",
+    "VENV",
+    "KEEP_CWD",
+    "TRITON_LAYOUT",
+    "CONCEALED",
+    "CHAOS_CLOCK",
+    "FUZZ_EXAMPLES",
+    "TEST_FOLDER",
+    "TEACHERS",
+    "CLONES",
+    "MANIFESTS",
+)
 # Variables that Kubernetes sets for a Service named vultus.
 SERVICE_LINK = re.compile(r"VULTUS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
 
