@@ -95,6 +95,12 @@ class Store:
         self._point(older[-1] if older else None)
         return older[-1].name if older else "built-in"
 
+    def put_back(self, refused: Path, served: Path) -> None:
+        """Put `served` in force again, where `refused` is, which a running service could not take over. Raises Refused."""
+        with self.locked():
+            if self.current == refused:
+                self._point(self._generations / served.name if served != REPOSITORY else None)
+
     def remove(self, model: str) -> None:
         """Forget an added model. Raises Refused while it is in use."""
         if model not in self.names():
