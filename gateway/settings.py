@@ -24,18 +24,8 @@ PREFIX = "VULTUS_"
 # Variables with the prefix that are no settings: of the client, then of scripts/ and the tests.
 CLIENT = ("URL", "KEY")
 SCRIPTS = (
-    "DEVICE",
-    "ORT_THREADS",
-    "VENV",
-    "KEEP_CWD",
-    "TRITON_LAYOUT",
-    "CONCEALED",
-    "CHAOS_CLOCK",
-    "FUZZ_EXAMPLES",
-    "TEST_FOLDER",
-    "TEACHERS",
-    "CLONES",
-    "MANIFESTS",
+    *("DEVICE", "ORT_THREADS", "VENV", "KEEP_CWD", "TRITON_LAYOUT", "CONCEALED", "CHAOS_CLOCK", "FUZZ_EXAMPLES", "TEST_FOLDER"),
+    *("TEACHERS", "CLONES", "MANIFESTS", "SWITCHES"),
 )
 # Variables that Kubernetes sets for a Service named vultus.
 SERVICE_LINK = re.compile(r"VULTUS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")

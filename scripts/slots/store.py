@@ -23,7 +23,7 @@ from scripts.pipeline import DirectPipeline
 from scripts.slots import compose
 from scripts.slots.contract import PHOTO, Refused, slot_of
 
-KEPT = 10  # composed repositories
+KEPT = 25  # composed repositories; a running service may be some choices behind
 
 
 class Store:
