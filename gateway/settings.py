@@ -34,7 +34,7 @@ SERVICE_LINK = re.compile(r"VULTUS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT
 def repository_in_force(known: Mapping[str, Any]) -> Path:
     """The composed model repository of this deployment where there is one, else the built-in one. `known`: the setting `data`.
 
-    The link is followed here, once: who was started with a choice keeps it.
+    The link is followed here, once: a process that was started with a choice keeps it.
     """
     composed = Path(known.get("data", DATA)) / COMPOSED
     return composed.resolve() if composed.exists() else REPOSITORY

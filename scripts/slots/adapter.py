@@ -102,8 +102,9 @@ class Head(Part):
     """One slot that the model fills, from `columns` (first, behind the last) of one output, each row flattened.
 
     Labels in the model's order (what stands there twice is added), or `values` of bins (the answer is their expected value, over the `top`
-    most probable), or neither: the number itself times `scale` plus `offset`. `absent`: labels of the slot that the model does not know.
-    `threshold`: where a single probability decides, moved to 0.5. `rest`: the label that gets what a single probability leaves.
+    most probable), or neither: the numbers themselves times `scale` plus `offset`, one for all or one each (pose: yaw, pitch, roll).
+    `absent`: labels of the slot that the model does not know. `threshold`: where a single probability decides, moved to 0.5. `rest`: the
+    label that gets what a single probability leaves.
     """
 
     slot: Text
@@ -116,8 +117,8 @@ class Head(Part):
     threshold: float | None = Field(None, gt=0, lt=1)
     values: tuple[float, ...] | Bins | None = None
     top: int | None = Field(None, gt=0)
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: Channels = (1.0,)
+    offset: Channels = (0.0,)
     note: str = ""
     measured: str = ""
 
@@ -138,6 +139,10 @@ class Head(Part):
             raise ValueError("columns are the first and the one behind the last, counted from 0")
         if slot.labels:
             self._check_labels(slot.labels)
+        elif any(len(given) not in (1, slot.width) for given in (self.scale, self.offset)):
+            raise ValueError(f"scale and offset of {self.slot} have 1 number{f' or {slot.width}' if slot.width > 1 else ''}")
+        elif slot.width > 1 and self.values is not None:
+            raise ValueError(f"values are for one number, and {self.slot} has {slot.width}")
         elif isinstance(self.values, tuple) and list(self.values) != sorted(set(self.values)):
             raise ValueError("values of bins must rise")
         return self

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scripts.slots.trial import Answers
 
 BUILT_IN = "builtin"
-SERVED_AFTER = "scripts/serve takes it from its next start on."
+SERVED_AFTER = "A running scripts/serve takes it over as soon as it has started beside the present models; its log says when."
 
 accept_licence = click.option("--accept-licence", is_flag=True, help="Say that you have read the licence that is shown, and keep to it.")
 accept_answers = click.option(
@@ -90,7 +90,7 @@ def install(name: str, folder: Path | None, accept_licence: bool) -> None:
 @click.command()
 @click.argument("choices", metavar="SLOT=MODEL ... | PACK", nargs=-1, required=True)
 def use(choices: tuple[str, ...]) -> None:
-    """Let a model fill a slot, from the next start of scripts/serve on.
+    """Let a model fill a slot. A running scripts/serve takes it over.
 
     SLOT=builtin gives the slot back to the built-in model; SLOT=A:0.6+B:0.4 takes a weighted mean.
     """

@@ -10,8 +10,10 @@ from gateway.settings import CLONE, REPOSITORY
 
 # What models are tried on: one face.
 PHOTO = CLONE / "tests" / "pictures" / "astronaut.jpg"
-# Attributes that a model made elsewhere can fill: one number, or probabilities over labels.
+# Attributes that a model made elsewhere can fill: numbers, or probabilities over labels.
 NUMBERS = {"age": (0.0, 120.0), "beauty": (0.0, 100.0)}  # lowest and highest answer
+# Several numbers: how many, and the lowest and highest answer of each.
+VECTORS = {"pose": (3, -180.0, 180.0)}
 DISTRIBUTIONS = ("gender", "race", "emotion", "glasses", "mask", "hat")
 # Answered as one probability, that of the last label.
 DECISIONS = {"liveness": ("spoof", "live")}
@@ -27,7 +29,8 @@ class Refused(Exception):
 class Slot:
     """A place in the ensemble: FP32 [N,width] by the name `tensor`, within `low` and `high`.
 
-    `labels` are those of an adapter's head, in the order of the answer; empty: a number. A decision answers the last one's probability.
+    `labels` are those of an adapter's head, in the order of the answer; empty: `width` numbers. A decision answers the last one's
+    probability.
     """
 
     attribute: str
@@ -49,6 +52,7 @@ def slots() -> dict[str, Slot]:
     """Every slot that can be filled, by attribute."""
     found = {output.attribute: output for output in read_catalogue(REPOSITORY).outputs}
     numbers = [Slot(name, found[name].tensor, (), 1, *limits, found[name]) for name, limits in NUMBERS.items()]
+    numbers += [Slot(name, found[name].tensor, (), *shape, found[name]) for name, shape in VECTORS.items()]
     spread = [Slot(name, found[name].tensor, found[name].labels, len(found[name].labels), 0.0, 1.0, found[name]) for name in DISTRIBUTIONS]
     decided = [Slot(name, found[name].tensor, labels, 1, 0.0, 1.0, found[name]) for name, labels in DECISIONS.items()]
     return {slot.attribute: slot for slot in (*numbers, *spread, *decided)}

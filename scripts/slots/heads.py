@@ -57,8 +57,8 @@ def _number(graph: Graph, head: Head, columns: str, width: int) -> str:
     if head.values is not None:
         values = [head.values.first + head.values.step * place for place in range(width)] if isinstance(head.values, Bins) else head.values
         columns = _expected(graph, columns, list(values), head.top)
-    scaled = graph("Mul", columns, graph.floats([head.scale])) if head.scale != 1 else columns
-    return graph("Add", scaled, graph.floats([head.offset])) if head.offset else scaled
+    scaled = graph("Mul", columns, graph.floats(head.scale)) if any(factor != 1 for factor in head.scale) else columns
+    return graph("Add", scaled, graph.floats(head.offset)) if any(head.offset) else scaled
 
 
 def _expected(graph: Graph, columns: str, values: list[float], top: int | None) -> str:

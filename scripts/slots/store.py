@@ -64,7 +64,7 @@ class Store:
         return sorted(path.parent.name for path in self.added.glob("*/model.toml"))
 
     def use(self, changes: compose.Choice) -> None:
-        """Take the models of `changes` from the next start on; nothing changes when they do not work together. Raises Refused."""
+        """Put the models of `changes` in force; nothing changes when they do not work together. Raises Refused."""
         for slot, weights in changes.items():
             for model in weights:
                 if slot_of(slot).attribute not in compose.fills(self.folder(model)):

@@ -20,6 +20,8 @@ from scripts.slots.contract import PHOTO, Refused, Slot, slots
 SOURCES = (crops.FACE_CROPS, crops.WIDE_CROPS, crops.BOXES, crops.TO_IMAGE)
 # Answers for one face and for several may differ by so much, probabilities may add up to something so far from 1.
 ALIKE, SUM = 1e-3, 1e-2
+# Angles that the built-in model turns by more than this from the photograph to its mirror image have to turn the same way.
+TURNED = 10.0
 # The built-in model is sure from here on; who gives its label less than DOUBTED, or an age so far away, contradicts it.
 SURE, DOUBTED, YEARS = 0.9, 0.1, 30.0
 Rows = NDArray[np.float32]
@@ -62,6 +64,8 @@ def contradiction(answers: Answers) -> str:
             if apart > YEARS
             else ""
         )
+    if slot.attribute == "pose":
+        return _turned_the_wrong_way(answers)
     if not slot.labels:
         return ""
     labels = slot.labels
@@ -73,6 +77,18 @@ def contradiction(answers: Answers) -> str:
         f"{slot.attribute}: {labels[best]!r} has {theirs[best]:.2f}, and the built-in model gives it {ours[best]:.2f}; "
         f"this one says {labels[int(np.argmax(theirs))]!r}: look at the order of labels, colour, mean and std"
     )
+
+
+def _turned_the_wrong_way(answers: Answers) -> str:
+    """By the photograph and its mirror image, the first two."""
+    for place, name in enumerate(("yaw", "pitch", "roll")):
+        ours, theirs = (float(rows[1, place] - rows[0, place]) for rows in (answers.built_in, answers.rows))
+        if abs(ours) > TURNED and ours * theirs < 0:
+            return (
+                f"pose: {name} turns by {theirs:.0f} degrees in the mirror image, where the built-in model's turns by {ours:.0f}: "
+                "look at the order of columns and the signs of scale"
+            )
+    return ""
 
 
 def _session(model: onnx.ModelProto) -> ort.InferenceSession:
@@ -95,7 +111,7 @@ def _infer(session: ort.InferenceSession, faces: dict[str, Any], filled: Sequenc
 def _check(slot: Slot, rows: Rows) -> None:
     if not np.isfinite(rows).all():
         raise Refused(f"{slot.attribute}: the answers are not finite numbers.")
-    if slot.width > 1:
+    if slot.labels and slot.width > 1:
         total = rows.sum(1)
         if np.abs(total - 1).max() > SUM:
             raise Refused(f"{slot.attribute}: probabilities add up to {total.min():.2f} to {total.max():.2f}: do they want softmax?")

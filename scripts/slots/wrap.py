@@ -154,8 +154,10 @@ def _check_width(head: Head, name: str, width: int) -> None:
     used = heads.used(head, width)
     if head.labels is not None and len(head.labels) != used:
         raise Refused(f"{head.slot}: there are {len(head.labels)} labels for {used} columns of {name!r}.")
-    if head.labels is None and head.values is None and used != 1:
-        raise Refused(f"{head.slot}: {name!r} has {used} columns: a number has one, or give values, one for each.")
+    wanted = slot_of(head.slot).width
+    if head.labels is None and head.values is None and used != wanted:
+        bins = ", or give values, one for each" if wanted == 1 else ""
+        raise Refused(f"{head.slot}: {name!r} has {used} columns, and {head.slot} has {wanted}: name them by columns{bins}.")
     if isinstance(head.values, tuple) and len(head.values) != used:
         raise Refused(f"{head.slot}: there are {len(head.values)} values for {used} columns of {name!r}.")
     if head.top is not None and head.top > used:
