@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 class Changing(click.Group):
     """The commands of scripts/slots, which are there only in a clone: they put models into its repository's places."""
 
-    names = ("list", "add", "install", "use", "remove", "rollback")
+    names = ("list", "add", "install", "use", "evaluate", "remove", "rollback")
 
     def list_commands(self, context: click.Context) -> list[str]:
         """In the order of the help page; none without a clone."""
