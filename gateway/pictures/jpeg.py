@@ -15,7 +15,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from gateway.errors import ImageTooComplex, UndecodableImage
+from gateway.errors import ImageTooComplex, UndecodableImage, UnsupportedImage
 
 SOF_PROGRESSIVE, SOS, EOI, APP14 = (0xC2, 0xCA), 0xDA, 0xD9, 0xEE
 # Markers without a length: 01 and the restart markers, and a second start of image.
@@ -43,7 +43,7 @@ class Segment:
 def decode(data: bytes, size: tuple[int, int], reduction: int, mode: str) -> NDArray[np.uint8]:
     """Pixels as stored, [H,W,3] RGB or with `mode` CMYK [H,W,4], at 1/`reduction`; `size` is what the header said.
 
-    Raises UndecodableImage when rows are missing or damaged, ImageTooComplex, MemoryError.
+    Raises UndecodableImage when rows are missing or damaged, UnsupportedImage, ImageTooComplex, MemoryError.
     """
     segments = _segments(data)
     scans = [segment for segment in segments if segment.marker == SOS]
@@ -79,6 +79,8 @@ def _pixels(data: bytes, size: tuple[int, int], reduction: int, space: str) -> N
             return np.asarray(simplejpeg.decode_jpeg(data, space, min_width=smallest[0], min_height=smallest[1], strict=False))
         if "nsufficient memory" in str(problem):
             raise MemoryError from None
+        if "subsampling" in str(problem):  # libjpeg alone reads it, but does not tell missing rows
+            raise UnsupportedImage("JPEGs with such a subsampling of their colours are not read.") from None
         raise (UndecodableImage if "remature end" in str(problem) else _Warned) from None
     return pixels
 

@@ -17,8 +17,9 @@ from gateway.faces import Box
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Method: TypeAlias = Literal["blur", "pixelate", "cover"]
-# Mean colours that remain across what is hidden. With more than three, face detectors find blurred faces.
-BLUR_CELLS, PIXELATE_CELLS = 3, 4
+# Mean colours that remain across what is hidden, and how much of their contrast. With more of either, face detectors find hidden faces
+# (python -m scripts.evaluation.hidden).
+BLUR_CELLS, PIXELATE_CELLS, CONTRAST = 3, 4, 0.3
 # Width of the soft edge, as a part of the ellipse's half axes; it lies outside what must be hidden.
 FEATHER = 0.15
 COVER = (32, 32, 32)
@@ -51,11 +52,14 @@ def _hide(pixels: Pixels, box: Box, method: Callable[[Pixels], Pixels], margin: 
 
 
 def _reduced(part: Pixels, cells: int) -> Pixels:
-    """So many mean colours along the shorter side."""
+    """So many mean colours along the shorter side, nearer to their own mean than they were."""
     height, width = part.shape[:2]
     cell = max(1.0, min(height, width) / cells)
     size = (max(1, round(width / cell)), max(1, round(height / cell)))
-    return cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    colours = cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    mean = colours.mean((0, 1))
+    paler: Pixels = np.rint(mean + CONTRAST * (colours - mean)).astype(np.uint8)
+    return paler
 
 
 def _pixelated(part: Pixels) -> Pixels:

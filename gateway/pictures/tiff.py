@@ -135,8 +135,10 @@ def recognised(data: bytes) -> bool:
 def choose(data: bytes) -> Chosen:
     """The first picture that is no smaller version of another one; the first of all where there is none.
 
-    Raises UnsupportedImage for raw files, UndecodableImage.
+    Raises UnsupportedImage for raw files and big-endian BigTIFFs, UndecodableImage.
     """
+    if data.startswith(b"MM\x00+"):  # whose offsets Pillow reads as four bytes
+        raise UnsupportedImage("Big-endian BigTIFFs are not read.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -2,7 +2,7 @@
 
 Without --service: coverage-guided (atheris; for Pythons that it has no wheel for, see its site), the targets take turns until the time is
 used up. Starts from tests/corpus, learns in the output folder, exits 1 on a finding, whose input lies in that folder.
-With it: odd forms of a photograph (variants.py) must give the plain one's face or a refusal; then mutated pictures and requests.
+With it: odd forms of a photograph (variants.py, drawn.py) must give the plain one's face or a refusal; then mutated pictures and requests.
 --seeds writes the corpus' generated inputs anew.
 """
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seeds.write()
         return 0
     if options.service:
-        return service.run(options.service, options.requests, options.seed)
+        return service.run(options.service, options.requests, options.forms, options.seed)
     return guided(options.targets or list(TARGETS), options.seconds, options.output)
 
 
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=ROOT / "runs" / "fuzz", help="where it learns and reports (default %(default)s)")
     parser.add_argument("--service", metavar="URL", help="send mutated pictures and requests to this service")
     parser.add_argument("--requests", type=int, default=10_000, help="with --service: how many (default %(default)s)")
+    parser.add_argument("--forms", type=int, default=2000, help="with --service: odd forms of a photograph, drawn (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="with --service: of the random numbers (default %(default)s)")
     parser.add_argument("--seeds", action="store_true", help="write the generated part of tests/corpus, then stop")
     return parser

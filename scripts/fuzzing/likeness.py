@@ -6,12 +6,14 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from scripts.fuzzing import variants
+from scripts.fuzzing import drawn, variants
 
 PHOTO = Path(__file__).resolve().parents[2] / "tests" / "pictures" / "astronaut.jpg"
 # Of the plain picture's box and the other's: intersection over union. Grey and JPEG's losses move a box by a few pixels.
@@ -22,25 +24,28 @@ Box = Sequence[float]
 Ask = Callable[[bytes], tuple[int, Any]]
 
 
-def run(base: str) -> list[str]:
-    """What a service answers wrongly."""
-    return list(findings(lambda data: _post(f"{base}/v1/analyze?attributes=quality", data)))
+def run(base: str, count: int, seed: int) -> list[str]:
+    """What a service answers wrongly, of the fixed forms and of `count` drawn ones."""
+    return list(findings(lambda data: _post(f"{base}/v1/analyze?attributes=quality", data), count, seed))
 
 
-def findings(ask: Ask) -> Iterator[str]:
-    """`ask` takes a picture and gives the status and the JSON of /v1/analyze."""
+def findings(ask: Ask, count: int, seed: int) -> Iterator[str]:
+    """`ask` takes a picture and gives the status and the JSON of /v1/analyze. Every eighth drawn file lacks rows."""
     photo = Image.open(PHOTO).convert("RGB")
     plain = _boxes(ask(variants.saved(photo, "PNG")))
     if not plain:
         yield "the plain picture has no face"
         return
-    for name, data in variants.variants(photo):
+    random, whole = np.random.default_rng(seed), range(count - count // 8)
+    right = chain(variants.variants(photo), (drawn.draw(photo, random) for _ in whole))
+    wrong = chain(variants.broken(photo), (drawn.cut(photo, random) for _ in range(count // 8)))
+    for name, data in right:
         status, body = ask(data)
         if not 400 <= status < 500:
             seen = _boxes((status, body))
             if not seen or overlap(seen[0], plain[0]) < LEAST_OVERLAP:
                 yield f"{name}: {status} {seen[:1]} instead of {plain[0]}"
-    for name, data in variants.broken(photo):
+    for name, data in wrong:
         status, _ = ask(data)
         if not 400 <= status < 500:
             yield f"{name}: {status} instead of a refusal"

@@ -35,9 +35,13 @@ class Result:
     finding: str | None = None
 
 
-def run(base: str, requests: int, seed: int) -> int:
-    """Send them, print what came back, return 1 when anything was found or the service does not work any more."""
-    found = likeness.run(base)
+def run(base: str, requests: int, forms: int, seed: int) -> int:
+    """Send odd `forms` of a photograph, then `requests` mutated ones, and print what came back.
+
+    Returns 1 when anything was found or the service does not work any more.
+    """
+    found = likeness.run(base, forms, seed)
+    sys.stdout.write(f"{forms} odd forms drawn, {len(found)} findings\n")
     counts: Counter[str] = Counter()
     with ThreadPoolExecutor(CLIENTS) as pool:
         results = pool.map(lambda number: _one(base, random.Random(f"{seed} {number}")), range(requests))  # noqa: S311

@@ -183,13 +183,14 @@ def plain_cmyk(inks: Image.Image) -> bytes:
     return data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4]) :]
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
     """A PNG with one chunk more after its header."""
-    return png[:33] + _chunk(kind, data) + png[33:]
+    return png[:33] + chunk(kind, data) + png[33:]
 
 
 def _pngs(photo: Image.Image) -> Named:

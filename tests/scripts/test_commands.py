@@ -39,4 +39,4 @@ def test_chaos(tmp_path: Path) -> None:
 
 
 def test_mutated_requests(served: Served) -> None:
-    assert mutate(served.base, 300, seed=2) == 0
+    assert mutate(served.base, 300, 60, seed=2) == 0

@@ -32,8 +32,12 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_another_face_or_none_is_a_finding(odd: tuple[int, Any], cut: tuple[int, Any], count: int) -> None:
     answers = {b"odd": odd, b"cut": cut}
-    assert len(list(likeness.findings(lambda data: answers.get(data, face(0))))) == count
+    assert len(list(likeness.findings(lambda data: answers.get(data, face(0)), 0, 1))) == count
 
 
 def test_a_plain_picture_without_a_face_is_one() -> None:
-    assert list(likeness.findings(lambda _: (200, {"faces": []})))
+    assert list(likeness.findings(lambda _: (200, {"faces": []}), 0, 1))
+
+
+def test_an_eighth_of_the_drawn_files_must_be_refused() -> None:
+    assert len(list(likeness.findings(lambda data: (422, None) if data == b"cut" else face(0), 80, 1))) == 10

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
-from gateway.errors import ImageTooComplex, RequestError
+from gateway.errors import ImageTooComplex, RequestError, UndecodableImage, UnsupportedImage
 from gateway.pictures import decoding
 from gateway.pictures.formats import FORMATS
 from gateway.settings import Settings
-from scripts.fuzzing import variants
+from scripts.fuzzing import drawn, variants
 
 PHOTO = Image.open(Path(__file__).parents[2] / "pictures" / "astronaut.jpg").convert("RGB").resize((256, 256))
 RULES = decoding.rules_of(Settings())
@@ -23,10 +24,31 @@ CLOSE = 5.0
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_an_odd_form_gives_the_same_picture(name: str) -> None:
-    picture = decoding.decode(VARIANTS[name], RULES, 1600)
-    seen, plain = picture.pixels.astype(int), np.asarray(PHOTO).astype(int)
+    assert_like_the_photograph(decoding.decode(VARIANTS[name], RULES, 1600).pixels)
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_a_drawn_form_gives_the_same_picture(seed: int) -> None:
+    name, data = drawn.draw(PHOTO, np.random.default_rng(seed))
+    try:
+        pixels = decoding.decode(data, RULES, 1600).pixels
+    except UnsupportedImage:
+        assert "jpeg CMYK" in name or "'byteorder': '>', 'bigtiff': True" in name
+        return
+    assert max(pixels.shape) < 256 + 16
+    assert_like_the_photograph(pixels[:256, :256])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_drawn_file_that_lacks_rows_is_refused(seed: int) -> None:
+    with pytest.raises(UndecodableImage):
+        decoding.decode(drawn.cut(PHOTO, np.random.default_rng(seed))[1], RULES, 1600)
+
+
+def assert_like_the_photograph(pixels: NDArray[np.uint8]) -> None:
+    seen, plain = pixels.astype(int), np.asarray(PHOTO).astype(int)
     assert seen.shape == plain.shape
-    if (picture.pixels == picture.pixels[..., :1]).all():
+    if (pixels == pixels[..., :1]).all():
         # The grey of a photograph or, of tests with one channel, its green.
         greys = np.asarray(PHOTO.convert("L")).astype(int), plain[..., 1]
         assert min(np.abs(seen[..., 0] - grey).mean() for grey in greys) < CLOSE
