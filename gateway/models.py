@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,7 +17,9 @@ ENSEMBLE = "face_analysis"
 # Outputs of the ensemble that every request asks for.
 GEOMETRY = ("NUM_FACES", "BOXES", "SCORES", "KEYPOINTS")
 DETECTOR = "face_detector"
-# Which models take part. The ensemble's config is generated from this tuple (scripts/graphs/ensemble.py).
+# The members that find the faces: all others answer attributes.
+FACE_STEPS = ("face_prepare", DETECTOR, "face_align")
+# Which models take part in the built-in repository. The ensemble's config is generated from this tuple (scripts/graphs/ensemble.py).
 ATTRIBUTE_MODELS = (
     "face_demographics",
     "face_expression",
@@ -115,5 +117,14 @@ def read_model(folder: Path) -> Model:
 
 
 def read_catalogue(repository: Path) -> Catalogue:
-    """The registry's models, as the repository describes them."""
-    return Catalogue(read_model(repository / DETECTOR), tuple(read_model(repository / name) for name in ATTRIBUTE_MODELS))
+    """The models that the ensemble of the repository runs, each with those of its outputs that the ensemble answers with."""
+    ensemble = read_config(repository / ENSEMBLE)
+    answered = {tensor.name for tensor in ensemble.output}
+    members = {
+        step.model_name: {tensor for tensor, name in step.output_map.items() if name in answered}
+        for step in ensemble.ensemble_scheduling.step
+        if step.model_name not in FACE_STEPS
+    }
+    models = {name: read_model(repository / name) for name in members}
+    told = [replace(model, outputs=tuple(o for o in model.outputs if o.tensor in members[name])) for name, model in models.items()]
+    return Catalogue(read_model(repository / DETECTOR), tuple(told))

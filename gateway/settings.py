@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,13 +17,27 @@ CLONE = Path(__file__).resolve().parent.parent
 REPOSITORY = CLONE / "model_repository"
 # Not the current folder: every command of a deployment finds the same keys, wherever it is started. Installed without a clone: the user's.
 DATA = CLONE / "vultus-data" if (CLONE / "pyproject.toml").exists() else Path(os.path.expanduser("~/.local/share/vultus"))
+# The repository that `vultus models use` composed, in DATA: a link to the folder of the choice in force (scripts/slots/store.py).
+COMPOSED = Path("models") / "current"
 KEYS, OLD_KEYS = "sqlite:///keys.sqlite", CLONE / "vultus-keys.sqlite"  # the latter where they were before there was DATA: they stay needed
 PREFIX = "VULTUS_"
 # Variables with the prefix that are no settings: of the client, then of scripts/ and the tests.
 CLIENT = ("URL", "KEY")
-SCRIPTS = ("DEVICE", "ORT_THREADS", "VENV", "KEEP_CWD", "TRITON_LAYOUT", "CONCEALED", "CHAOS_CLOCK", "FUZZ_EXAMPLES", "TEST_FOLDER")
+SCRIPTS = (
+    *("DEVICE", "ORT_THREADS", "VENV", "KEEP_CWD", "TRITON_LAYOUT", "CONCEALED", "CHAOS_CLOCK", "FUZZ_EXAMPLES", "TEST_FOLDER"),
+    *("TEACHERS", "CLONES", "MANIFESTS", "SWITCHES"),
+)
 # Variables that Kubernetes sets for a Service named vultus.
 SERVICE_LINK = re.compile(r"VULTUS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
+
+
+def repository_in_force(known: Mapping[str, Any]) -> Path:
+    """The composed model repository of this deployment where there is one, else the built-in one. `known`: the setting `data`.
+
+    The link is followed here, once: a process that was started with a choice keeps it.
+    """
+    composed = Path(known.get("data", DATA)) / COMPOSED
+    return composed.resolve() if composed.exists() else REPOSITORY
 
 
 class Settings(BaseSettings):
@@ -55,7 +70,11 @@ class Settings(BaseSettings):
         False,
         description="Cancel the calls of clients that disconnected: only at a Triton newer than the embedded one, which may crash.",
     )
-    model_repository: Path = Field(REPOSITORY, description="Where model.toml and config.pbtxt of every model lie.")
+    data: Path = Field(DATA, description="Folder of this deployment's keys, pictures and added models; relative places below are in it.")
+    model_repository: Path = Field(
+        default_factory=repository_in_force,
+        description="Where model.toml and config.pbtxt of every model lie; unset: what `vultus models use` composed, or the built-in.",
+    )
     max_body_bytes: int = Field(28 * 2**20, gt=0, description="Largest request body that is read, bytes (base64 of the largest image).")
     max_image_bytes: int = Field(20 * 2**20, gt=0, description="Largest image file, bytes.")
     max_image_pixels: int = Field(
@@ -79,7 +98,6 @@ class Settings(BaseSettings):
     )
     decode_cpu_s: float = Field(5.0, gt=0, description="Most CPU time for decoding an image, seconds.")
     decode_memory_bytes: int = Field(1536 * 2**20, gt=0, description="Most memory for decoding an image, bytes.")
-    data: Path = Field(DATA, description="Folder of this deployment's keys and drawn pictures; relative places below are in it.")
     keys_url: str = Field(KEYS, description="Database of keys and their usage, an SQLAlchemy URL.")
     require_keys: bool | None = Field(None, description="Whether callers need a key; unset: as soon as one key exists.")
     insecure_open: bool = Field(False, description="Whether others than this machine are served although nobody needs a key.")

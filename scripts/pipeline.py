@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from gateway.models import ATTRIBUTE_MODELS, DETECTOR, read_config, served_file
+from gateway.models import ENSEMBLE, FACE_STEPS, read_config, served_file
 
 REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 Tensors = dict[str, NDArray[Any]]
@@ -23,21 +23,34 @@ class DirectPipeline:
     """Implements `gateway.inference.analyzer.Inference` on `repository`, `threads` a model. Exact: the fp32 files, as served on GPUs."""
 
     def __init__(
-        self, repository: Path = REPOSITORY, threads: int = 1, attributes: Sequence[str] = ATTRIBUTE_MODELS, exact: bool = False
+        self, repository: Path = REPOSITORY, threads: int = 1, attributes: Sequence[str] | None = None, exact: bool = False
     ) -> None:
         self._repository, self._threads, self._exact = repository, threads, exact
-        self._steps = [self._session(name) for name in ("face_prepare", DETECTOR, "face_align")]
-        self._attributes = {name: self._session(name) for name in attributes}
-        self._owner = {tensor.name: name for name in attributes for tensor in read_config(repository / name).output}
+        self._steps = [self._session(name) for name in FACE_STEPS]
+        ensemble = read_config(repository / ENSEMBLE).ensemble_scheduling
+        self._wiring = {step.model_name: step for step in ensemble.step if step.model_name not in FACE_STEPS}
+        self._attributes = {name: self._session(name) for name in (self._wiring if attributes is None else attributes)}
+        self._owner = {tensor: name for name in self._attributes for tensor in self._wiring[name].output_map.values()}
 
     def infer(self, image: NDArray[np.uint8], outputs: Sequence[str]) -> Mapping[str, NDArray[Any]]:
         """As the ensemble: IMAGE [H,W,3] RGB, only the models that `outputs` need."""
         tensors: Tensors = {"IMAGE": image[None]}
         for step in self._steps:
             tensors |= _run(step, tensors)
-        for name in dict.fromkeys(self._owner[output] for output in outputs if output in self._owner):
-            tensors |= _run(self._attributes[name], tensors)
+        for output in outputs:
+            self._answer(output, tensors)
         return {name: tensors[name] for name in outputs}
+
+    def _answer(self, output: str, tensors: Tensors) -> None:
+        """Add a tensor of the ensemble, and what it is made of, unless it is there."""
+        if output in tensors or output not in self._owner:
+            return
+        name = self._owner[output]
+        wiring = self._wiring[name]
+        for tensor in wiring.input_map.values():
+            self._answer(tensor, tensors)
+        answers = _run(self._attributes[name], {own: tensors[tensor] for own, tensor in wiring.input_map.items()})
+        tensors.update({tensor: answers[own] for own, tensor in wiring.output_map.items()})
 
     def attributes(self, model: str, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
         """One attribute model on what `face_align` would give it."""

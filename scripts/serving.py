@@ -18,12 +18,13 @@ import threading
 import time
 import urllib.error
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from gateway.callers.exposure import only_here, refusal
-from gateway.settings import Settings
+from gateway.settings import COMPOSED, Settings
 from scripts.embedded_triton import pools
 from scripts.embedded_triton.alive import WITHOUT_PROXY
 from scripts.embedded_triton.allocation import MALLOC
@@ -31,15 +32,12 @@ from scripts.embedded_triton.concealed import LAUNCH
 from scripts.embedded_triton.layout import Unusable, build
 from scripts.embedded_triton.scratch import linked, scratch
 from scripts.embedded_triton.server import DidNotStart, EmbeddedTriton, Ports, tracing
+from scripts.succession import SECOND_SIGNAL_S, Failure, Succession, analyse_once
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "tests" / "pictures" / "astronaut.jpg"
 TRITON_START_S, GATEWAY_START_S, DRAIN_S = 120.0, 120.0, 30.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S, STABLE_S = 0.5, 30.0, 60.0
-
-
-class Failure(Exception):
-    """Why serving cannot start or go on, in one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--threads", type=_at_least_one, help="threads per model (default: each model's config)")
     parser.add_argument("--trace-endpoint", metavar="URL", help="OTLP/HTTP address that traces of both tiers go to (extra `tracing`)")
-    parser.add_argument("--model-repository", type=Path, default=ROOT / "model_repository", help=argparse.SUPPRESS)
+    parser.add_argument("--keep-models", action="store_true", help="go on with the models of the start when others are chosen")
+    parser.add_argument("--model-repository", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--listener", type=int, action="append", default=[], help=argparse.SUPPRESS)  # of a successor (succession.py)
     parser.add_argument("--verbose", action="store_true", help="show Triton's own log")
     return parser
 
@@ -82,7 +82,10 @@ def _serve(options: argparse.Namespace, folder: Path, stop: threading.Event) -> 
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         raise Failure("Python 3.11 to 3.13 is needed.")
     _check_open(options)
-    port = _claim(options.host, options.port, "--port")
+    options.keep_models |= bool(options.triton or options.model_repository) or "model_repository" in Settings().model_fields_set
+    options.model_repository = options.model_repository or _repository()
+    listeners = [socket.socket(fileno=file) for file in options.listener] or [_bound(options.host, options.port, "--port")]
+    heirs = Succession(options, listeners[0], stop, partial(_await_gateway, timeout_s=TRITON_START_S + GATEWAY_START_S), _say)
     embedded, address = (None, options.triton) if options.triton else _embedded(options, folder)
     if embedded:
         if shortage := pools.shortage():
@@ -91,20 +94,25 @@ def _serve(options: argparse.Namespace, folder: Path, stop: threading.Event) -> 
         embedded.start(TRITON_START_S, stop)
     gateway: subprocess.Popen[bytes] | None = None
     try:
+        if embedded and options.listener and not stop.is_set():
+            analyse_once(address, embedded.secret, options.model_repository)
         if not stop.is_set():
-            gateway = _start_gateway(options, port, address, embedded.secret if embedded else "", folder)
-            base = f"http://{_reachable(options.host)}:{port}"
-            _await_gateway(base, gateway, stop)
+            gateway = _start_gateway(options, listeners, address, embedded.secret if embedded else "", folder)
+            _await_gateway(_address(listeners[-1]), gateway, stop)
         if gateway and not stop.is_set():
-            _announce(base, address, embedded)
-            _watch(gateway, embedded, stop)
-        return 0
+            _announce(_address(listeners[0]), address, embedded)
+            _watch(gateway, embedded, heirs, stop)
     finally:
-        _say("stopping")
+        _say("ending the former models" if heirs.replaced else "stopping")
+        for listener in listeners if not heirs.running else ():
+            listener.close()
         if gateway:
-            _end(gateway)
+            _end(gateway, announced=not heirs.replaced)
         if embedded:
             embedded.stop(DRAIN_S)
+    if heirs.running:
+        heirs.go_on()
+    return 0
 
 
 def _check_open(options: argparse.Namespace) -> None:
@@ -120,6 +128,21 @@ def _check_open(options: argparse.Namespace) -> None:
         raise Failure(f"{problem[:-1]}, or give --insecure-open.")
 
 
+def _repository() -> Path:
+    """The built-in models, or what `vultus models use` composed of them and of others, brought up to date."""
+    settings = Settings()
+    if (settings.data / COMPOSED).is_symlink():
+        from scripts.slots.contract import Refused
+        from scripts.slots.store import Store
+
+        try:
+            if Store(settings.data).refresh():
+                _say("the built-in models have changed: composed the repository of models again")
+        except Refused as problem:
+            raise Failure(f"The models that were chosen cannot be served ({problem}): vultus models rollback.") from None
+    return Settings().model_repository
+
+
 def _embedded(options: argparse.Namespace, folder: Path) -> tuple[EmbeddedTriton, str]:
     host = options.triton_host
     ports = Ports(host, *(_claim(host, getattr(options, f"{name}_port"), f"--{name}-port") for name in ("grpc", "metrics")))
@@ -133,7 +156,9 @@ def _embedded(options: argparse.Namespace, folder: Path) -> tuple[EmbeddedTriton
     return EmbeddedTriton(build(folder), repository, ports, arguments, options.verbose), f"{_reachable(host)}:{ports.grpc}"
 
 
-def _start_gateway(options: argparse.Namespace, port: int, triton: str, secret: str, folder: Path) -> subprocess.Popen[bytes]:
+def _start_gateway(
+    options: argparse.Namespace, listeners: Sequence[socket.socket], triton: str, secret: str, folder: Path
+) -> subprocess.Popen[bytes]:
     metrics = folder / "metrics"
     metrics.mkdir()
     environment = {
@@ -149,6 +174,7 @@ def _start_gateway(options: argparse.Namespace, port: int, triton: str, secret: 
         environment["VULTUS_TRACE_ENDPOINT"] = options.trace_endpoint
     for mine in ("VULTUS_DEVICE", "VULTUS_ORT_THREADS", "VULTUS_VENV"):
         environment.pop(mine, None)
+    files = [listener.fileno() for listener in listeners]
     command = [
         *(sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid())),
         sys.executable,
@@ -156,17 +182,16 @@ def _start_gateway(options: argparse.Namespace, port: int, triton: str, secret: 
         "gunicorn",
         "--config",
         "python:gateway.server.gunicorn_config",
-        "--bind",
-        f"{_bracketed(options.host)}:{port}",
+        *(f"--bind=fd://{file}" for file in files),
         "--workers",
         str(options.workers),
         "gateway.app:create_app()",
     ]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, pass_fds=files)
 
 
-def _await_gateway(base: str, gateway: subprocess.Popen[bytes], stop: threading.Event) -> None:
-    deadline, state = time.monotonic() + GATEWAY_START_S, "the gateway does not answer"
+def _await_gateway(base: str, gateway: subprocess.Popen[bytes], stop: threading.Event, timeout_s: float = GATEWAY_START_S) -> None:
+    deadline, state = time.monotonic() + timeout_s, "the gateway does not answer"
     while not stop.is_set():
         if gateway.poll() is not None:
             raise Failure("The gateway ended at start; its messages are above.")
@@ -178,7 +203,7 @@ def _await_gateway(base: str, gateway: subprocess.Popen[bytes], stop: threading.
         except (urllib.error.URLError, OSError):
             pass
         if time.monotonic() > deadline:
-            raise Failure(f"Not ready after {GATEWAY_START_S:.0f} s: {state}")
+            raise Failure(f"Not ready after {timeout_s:.0f} s: {state}")
         stop.wait(0.1)
 
 
@@ -193,12 +218,14 @@ Try it:
     sys.stdout.flush()
 
 
-def _watch(gateway: subprocess.Popen[bytes], embedded: EmbeddedTriton | None, stop: threading.Event) -> None:
-    """Until told to stop. A dead gateway is an error; a dead Triton is started again."""
+def _watch(gateway: subprocess.Popen[bytes], embedded: EmbeddedTriton | None, heirs: Succession, stop: threading.Event) -> None:
+    """Until told to stop, or until a successor serves. A dead gateway is an error; a dead Triton is started again."""
     pause, started = FIRST_PAUSE_S, time.monotonic()
     while not stop.wait(0.2):
         if gateway.poll() is not None:
             raise Failure("The gateway ended unexpectedly.")
+        if heirs.took_over():
+            return
         if embedded is None or embedded.running:
             continue
         if time.monotonic() - started > STABLE_S:
@@ -218,9 +245,12 @@ def _watch(gateway: subprocess.Popen[bytes], embedded: EmbeddedTriton | None, st
             started = time.monotonic()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let it announce its end and its requests finish, then end what is left of the process group."""
+def _end(process: subprocess.Popen[bytes], announced: bool) -> None:
+    """Let it announce its end, unless another one answers already, and finish its requests; then end what is left of the process group."""
     process.terminate()
+    if not announced:
+        time.sleep(SECOND_SIGNAL_S)
+        process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(DRAIN_S + Settings().drain_notice_s + 5)
     with contextlib.suppress(ProcessLookupError):
@@ -228,19 +258,32 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def _bound(host: str, port: int, option: str) -> socket.socket:
+    """A socket at the port, or at a free one for 0, not listening yet. Raises Failure when it is taken or the address is not ours."""
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except PermissionError:
+        found.close()
+        raise Failure(f"Port {port} needs more rights: choose another with {option}.") from None
+    except OSError as problem:
+        found.close()
+        raise Failure(
+            f"Port {port} on {host} cannot be used ({problem.strerror}): choose another with {option}, 0 picks a free one."
+        ) from None
+    return found
+
+
 def _claim(host: str, port: int, option: str) -> int:
     """The port, or a free one for 0. Raises Failure when it is taken or the address is not ours."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except PermissionError:
-            raise Failure(f"Port {port} needs more rights: choose another with {option}.") from None
-        except OSError as problem:
-            raise Failure(
-                f"Port {port} on {host} cannot be used ({problem.strerror}): choose another with {option}, 0 picks a free one."
-            ) from None
+    with _bound(host, port, option) as probe:
         return int(probe.getsockname()[1])
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{_reachable(host)}:{port}"
 
 
 def _reachable(host: str) -> str:

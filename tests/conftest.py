@@ -88,7 +88,7 @@ def triton() -> FakeTriton:
 @pytest.fixture
 def app(triton: FakeTriton, tmp_path: Path) -> Flask:
     keys, pictures = f"sqlite:///{tmp_path / 'keys.sqlite'}", str(tmp_path / "pictures")
-    settings = Settings(max_body_bytes=2**18, decode_processes=0, keys_url=keys, pictures_url=pictures)
+    settings = Settings(max_body_bytes=2**18, decode_processes=0, keys_url=keys, pictures_url=pictures, model_repository=REPOSITORY)
     return create_app(settings, triton)  # type: ignore[arg-type]
 
 

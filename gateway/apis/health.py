@@ -12,7 +12,7 @@ from gateway import draining, metrics
 from gateway.apis.openapi import describe
 from gateway.apis.services import Services, services
 from gateway.errors import GatewayError
-from gateway.models import ATTRIBUTE_MODELS, DETECTOR, ENSEMBLE, Config, Output, read_config
+from gateway.models import ENSEMBLE, Config, Output, read_config
 from gateway.v1_schema import Health
 
 blueprint = Blueprint("health", __name__)
@@ -53,7 +53,7 @@ def unready_because(parts: Services) -> str | None:
         return "Triton does not answer, or the ensemble is not loaded."
     try:
         differing = [f"{o.tensor} of {o.model}" for o in parts.catalogue.outputs if not _labels_fit(parts, o)]
-        differing += [name for name in (ENSEMBLE, DETECTOR, *ATTRIBUTE_MODELS) if _differs(parts, name)]
+        differing += [name for name in (ENSEMBLE, *parts.catalogue.versions) if _differs(parts, name)]
     except GatewayError:
         return "Triton does not tell its model configuration."
     return f"Triton serves other tensors than the model repository here describes: {', '.join(differing)}." if differing else None

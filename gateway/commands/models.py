@@ -1,4 +1,4 @@
-"""`vultus models`: what is served, what it learned from, how good it is, under which licence."""
+"""`vultus models`: what is served, what it learned from, how good it is, under which licence; and its commands, which change that."""
 
 from __future__ import annotations
 
@@ -11,12 +11,41 @@ import click
 
 from gateway.card import read_card
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 
-@click.command()
+
+class Changing(click.Group):
+    """The commands of scripts/slots, which are there only in a clone: they put models into its repository's places."""
+
+    names = ("list", "add", "install", "use", "evaluate", "remove", "rollback")
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """In the order of the help page; none without a clone."""
+        return list(self.names) if (CHECKOUT / "scripts" / "slots").is_dir() else []
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Imported when it is called: it needs what scripts/serve needs."""
+        if name not in self.names:
+            return None
+        if not self.list_commands(context):
+            raise click.ClickException("Models are added to a clone of the repository: get it, and call `vultus` there.")
+        if str(CHECKOUT) not in sys.path:
+            sys.path.insert(0, str(CHECKOUT))
+        try:
+            from scripts.slots.commands import COMMANDS
+        except ModuleNotFoundError as error:
+            raise click.ClickException(f"The package {error.name} is missing: pip install -e '.[slots]' in the repository.") from None
+        return COMMANDS[name]
+
+
+@click.group(cls=Changing, invoke_without_command=True)
 @click.option("--card", metavar="NAME", help="Print the card of one model.")
 @click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON, with all measured figures.")
-def models(card: str | None, as_json: bool) -> None:
-    """List the models of the repository: accuracy with 95 % intervals, training data, licence."""
+@click.pass_context
+def models(context: click.Context, card: str | None, as_json: bool) -> None:
+    """List the models of the repository: accuracy with 95 % intervals, training data, licence. Its commands put others in their places."""
+    if context.invoked_subcommand:
+        return
     repository = _repository()
     if card:
         click.echo(_card(repository, card), nl=False)

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from gateway import errors, metrics
 from gateway.card import Card, read_card
 from gateway.models import ATTRIBUTE_MODELS, DETECTOR
-from gateway.settings import DATA, REPOSITORY, Settings
+from gateway.settings import COMPOSED, DATA, REPOSITORY, Settings, repository_in_force
 from scripts.documentation.openapi import document
 
 MODELS = (DETECTOR, *ATTRIBUTE_MODELS)
@@ -36,13 +36,13 @@ def settings() -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.default_factory is repository_in_force:
+        return f"`{COMPOSED}` in the folder of data where there is one, else `{REPOSITORY.name}`"
     value = field.default
     if value is None or value in ("", SecretStr("")):
         return ""
     if value == DATA:
         return f"`{DATA.name}` in the clone, or `~/.local/share/vultus` without one"
-    if value == REPOSITORY:
-        return f"`{REPOSITORY.name}`"
     return f"`{json.dumps(value)}`" if isinstance(value, bool | tuple) else f"`{value}`"
 
 

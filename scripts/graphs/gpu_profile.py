@@ -25,7 +25,7 @@ QUEUE_TIMES = 8  # longer queues: what waits there is worked off faster
 
 def profiles(repository: Path) -> dict[Path, str]:
     """Text by file."""
-    return {repository / name / "configs" / f"{NAME}.pbtxt": _text(repository / name) for name in STEPS}
+    return {repository / name / "configs" / f"{NAME}.pbtxt": text(repository / name) for name in STEPS}
 
 
 def _warm(config: Config) -> None:
@@ -42,7 +42,8 @@ def _warm(config: Config) -> None:
         config.model_warmup[-1].inputs["DETECTOR_INPUT"].dims[1:] = height, width
 
 
-def _text(folder: Path) -> str:
+def text(folder: Path) -> str:
+    """The profile of one model."""
     config = read_config(folder)
     group = model_config_pb2.ModelInstanceGroup
     without_pool(config)
