@@ -16,6 +16,12 @@ export const APIS = {
   "AILabTools": { path: "api/portrait/analysis/face-analyzer-advanced", field: "image", header: "ailabapi-api-key", ask: form("image") },
   "Scaleflex": { path: "images/face-analysis/upload/", field: "file", header: "Filerobot-Key", ask: form("file") },
   "Coqnitics": { path: "analyze", field: "filename", ask: form("filename") },
+  "CompreFace": {
+    path: "api/v1/detection/detect?face_plugins=age,gender,landmarks,mask,pose",
+    field: "file",
+    header: "x-api-key",
+    ask: form("file"),
+  },
 };
 
 async function base64(file) {
@@ -48,7 +54,7 @@ export function program(name, language) {
   const url = new URL(api.path, document.baseURI).href;
   if (language === "curl") {
     if (api.json) return `base64 -w0 photo.jpg | jq -R '{image: ., api_key: "KEY"}' | curl --json @- ${url}`;
-    return `curl${api.header ? ` -H '${api.header}: KEY'` : ""} -F ${api.field}=@photo.jpg ${url}`;
+    return `curl${api.header ? ` -H '${api.header}: KEY'` : ""} -F ${api.field}=@photo.jpg '${url}'`;
   }
   if (language === "Python") {
     if (api.json) return `import base64, requests\n\nimage = base64.b64encode(open("photo.jpg", "rb").read()).decode()\nprint(requests.post("${url}", json={"image": image, "api_key": "KEY"}, timeout=30).json())`;

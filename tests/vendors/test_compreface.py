@@ -54,7 +54,7 @@ def test_golden() -> None:
         '"pose": {"pitch": 3.25, "roll": 0.0, "yaw": -12.5}, '
         '"box": {"probability": 0.9987509250640869, "x_max": 376, "y_max": 479, "x_min": 68, "y_min": 77}, '
         '"landmarks": [[156, 245], [277, 253], [202, 311], [148, 358], [274, 365]], '
-        '"mask": {"probability": 0.8, "value": "mask_worn_correctly"}}]}'
+        '"mask": {"probability": 0.8, "value": "with_mask"}}]}'
     )
 
 
@@ -211,7 +211,7 @@ def test_sdk_detects(sdk: tuple[str, str], analyzer: FakeAnalyzer) -> None:
     (face,) = said["result"]
     assert face["age"] == {"probability": 0.8, "high": 39, "low": 24}
     assert face["gender"]["value"] == "male"
-    assert face["mask"]["value"] == "mask_worn_correctly"
+    assert face["mask"]["value"] == "with_mask"
     assert face["landmarks"][0] == [130, 151]
     assert said["plugins_versions"]["detector"].startswith("face_detector@")
 

@@ -22,7 +22,8 @@ from gateway.selection import MOST_FACES, Selection
 from gateway.v1_schema import Probability, Strict
 
 FORMATS = frozenset({"jpeg", "png", "bmp", "gif", "tiff", "webp"})
-MASKS = {"none": "without_mask", "worn": "mask_worn_correctly", "worn wrongly": "mask_worn_incorrectly"}
+# As CompreFace 1.2 answers; its documentation has other words for the last two.
+MASKS = {"none": "without_mask", "worn": "with_mask", "worn wrongly": "mask_weared_incorrect"}
 # The attribute that a plugin needs. `landmarks` are the detector's own.
 ATTRIBUTES = {"age": "age_range", "gender": "gender", "pose": "pose", "mask": "mask"}
 # Plugins of CompreFace that are not ignored as unknown ones are: a program that asks for them cannot do without.
@@ -87,7 +88,7 @@ class CompreFaceMask(Strict):
     """The most probable of three."""
 
     probability: Probability
-    value: Literal["without_mask", "mask_worn_correctly", "mask_worn_incorrectly"]
+    value: Literal["without_mask", "with_mask", "mask_weared_incorrect"]
 
 
 class CompreFaceBox(Strict):
