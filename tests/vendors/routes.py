@@ -283,6 +283,6 @@ ROUTES += [
     Route("coqnitics", "/analyze", form_keys("/analyze"), COQNITICS, file_field="filename"),
     Route("scaleflex", "/images/face-analysis/upload", upload, SCALEFLEX, file_field="file"),
     Route("scaleflex", "/images/face-analysis", by_url, SCALEFLEX, success=201),
-    Route("compreface", DETECT, multipart(DETECT, "file", "x-api-key"), COMPREFACE, file_field="file", wrong_format="PPM"),
-    Route("compreface", DETECT, as_base64, COMPREFACE | {"field missing": COMPREFACE["empty"]}, wrong_format="PPM"),
+    Route("compreface", DETECT, multipart(DETECT, "file", "x-api-key"), COMPREFACE, file_field="file", wrong_format="ICO"),
+    Route("compreface", DETECT, as_base64, COMPREFACE | {"field missing": COMPREFACE["empty"]}, wrong_format="ICO"),
 ]
