@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 # A face whose liveness is at least this is taken for a living one.
 LIVE_FROM = 0.5
+# The share of true ages that `age_range` is set to hold, by held-out faces (IN_RANGE of scripts/train/demographics.py).
+AGE_IN_RANGE = 0.8
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,9 @@ _OPERATIONS: dict[str, describe] = {}
 class describe:
     """Decorator that documents a view.
 
-    `call` has the fields of the body and the headers of the key, `query` the fields of the query. `error` is the body of every failure;
-    without it, RFC 9457. `failures`: bodies of further statuses. `image_body`: an image in any of the three kinds of body of /v1, with the
-    options that this JSON has beside it.
+    `call` has the fields of the body and the headers of the key, `other` the fields of the other kind of body that the route takes, `query`
+    those of the query. `error` is the body of every failure; without it, RFC 9457. `failures`: bodies of further statuses. `image_body`: an
+    image in any of the three kinds of body of /v1, with the options that this JSON has beside it.
     """
 
     summary: str
@@ -50,6 +50,7 @@ class describe:
     query: type[BaseModel] | None = None
     image_body: type[Sent] | None = None
     call: Call | None = None
+    other: Call | None = None
     headers: Sequence[str] = ()
     media_type: str | Sequence[str] = "application/json"
     status: int = 200
@@ -144,10 +145,7 @@ def _operation(operation: describe, endpoint: str, arguments: Iterable[str]) -> 
     if parameters:
         entry["parameters"] = parameters
     if call:
-        properties = {name: binary if what == "file" else text for name, what in call.fields.items()}
-        object_schema: dict[str, Any] = {"type": "object", "required": list(properties), "properties": properties}
-        kind = "application/json" if call.json else "multipart/form-data"
-        entry["requestBody"] = {"required": True, "content": {kind: {"schema": object_schema}}}
+        entry["requestBody"] = {"required": True, "content": dict(_body(each) for each in (call, operation.other) if each)}
     if operation.image_body:
         form = {"image": binary} | {name: {**about["schema"], "description": about["description"]} for name, about in query.items()}
         entry["requestBody"] = {
@@ -159,6 +157,13 @@ def _operation(operation: describe, endpoint: str, arguments: Iterable[str]) -> 
             },
         }
     return entry
+
+
+def _body(call: Call) -> tuple[str, dict[str, Any]]:
+    """Media type and what OpenAPI says of a body of that type."""
+    properties = {name: {"type": "string", **({"format": "binary"} if what == "file" else {})} for name, what in call.fields.items()}
+    schema = {"type": "object", "required": list(properties), "properties": properties}
+    return "application/json" if call.json else "multipart/form-data", {"schema": schema}
 
 
 def _fields(model: type[BaseModel] | None) -> dict[str, dict[str, Any]]:

@@ -25,7 +25,10 @@ FourInts = Annotated[list[int], Field(min_length=4, max_length=4)]
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """One API: where it lives, how it fails, how it is called. The first of `calls` is its sample; `title` is its name for people."""
+    """One API: where it lives, how it fails, how it is called. The first of `calls` is its sample; `title` is its name for people.
+
+    A path that nothing serves is the vendor's to refuse whose prefix of it is the longest.
+    """
 
     name: str
     title: str
@@ -39,10 +42,6 @@ class Vendor:
     def paired(self) -> bool:
         """Whether its keys have a public identifier besides the secret."""
         return bool(self.calls[0].identifier)
-
-    def owns(self, path: str) -> bool:
-        """Whether an unmatched path is this vendor's to refuse."""
-        return path.startswith(self.prefixes)
 
     def admitted(self, call: Call, body: Mapping[str, Any] | None = None) -> AbstractContextManager[Key | None]:
         """Check the key, then count the call unless the block fails. `body`: the JSON, if the key is in there."""

@@ -14,7 +14,8 @@ from PIL import Image, features
 from scripts.fuzzing.targets import BOUNDARY, KINDS, PATHS
 
 CORPUS = Path(__file__).resolve().parents[2] / "tests" / "corpus"
-FIELDS = {1: "face_image", 2: "face_image", 6: "image", 8: "file", 9: "filename", 0: "image"}
+FIELDS = {1: "face_image", 2: "face_image", 6: "image", 8: "file", 9: "filename", 10: "file", 0: "image"}
+COMPREFACE = 10
 
 
 def write() -> None:
@@ -58,7 +59,9 @@ def bodies() -> Iterator[tuple[str, bytes]]:
         name = path.strip("/").replace("/", "_")
         field = FIELDS.get(index, "url")
         yield f"{name}-form", _request(index, parts, form({field: photo, "access_key": b"a", "secret_key": b"b"}))
-        yield f"{name}-json", _request(index, 1, json.dumps({"image": text, "api_key": "k"}).encode(), "landmarks=1&schema=docs")
+        query = "face_plugins=age,mask&limit=1&status=true" if index == COMPREFACE else "landmarks=1&schema=docs"
+        picture = "file" if index == COMPREFACE else "image"
+        yield f"{name}-json", _request(index, 1, json.dumps({picture: text, "api_key": "k"}).encode(), query)
         yield f"{name}-empty", _request(index, parts, b"")
     yield "v1-raw", _request(0, raw, photo, "attributes=age,pose&max_faces=2 id")
     yield "v1-data-url", _request(0, 1, json.dumps({"image": f"data:image/jpeg;base64,{text}"}).encode())

@@ -39,6 +39,7 @@ PATHS = (
     "/images/face-analysis",
     "/images/face-analysis/upload/",
     "/analyze",
+    "/api/v1/detection/detect",
 )
 KINDS = (FORM, "application/json", "image/jpeg", "application/x-www-form-urlencoded", "text/plain", "")
 ALLOWED = frozenset({200, 201, 400, 404, 405, 413, 415, 422, 503})

@@ -1,6 +1,6 @@
 """Generated requests against the OpenAPI document: no server error, no undocumented status, media type or body.
 
-VULTUS_FUZZ_EXAMPLES sets how many requests each of the 17 operations gets; the default keeps the suite short.
+VULTUS_FUZZ_EXAMPLES sets how many requests each operation gets; the default keeps the suite short.
 """
 
 from __future__ import annotations

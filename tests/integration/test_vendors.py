@@ -79,6 +79,22 @@ def test_all_vendors_agree(served: Served, three: bytes) -> None:
     assert abs(machinesense["data"]["age"] - ages[largest]) <= 0.6
 
 
+def test_compreface_says_the_same_with_its_own_signs(served: Served, three: bytes) -> None:
+    names = "age_range,gender,pose,mask"
+    faces = served.post(three, f"?attributes={names}&order=size", kind="image/png")[1]["faces"]
+    status, body = form(served, "/api/v1/detection/detect?face_plugins=age,gender,pose,landmarks,mask", "file", three)
+    assert (status, len(body["result"])) == (200, 3)
+    for row, face in zip(body["result"], faces, strict=True):
+        corners = [row["box"][name] for name in ("x_min", "y_min", "x_max", "y_max")]
+        assert np.abs(np.subtract(corners, box(face))).max() <= 1
+        assert row["age"]["low"] <= face["age_range"]["low"] + 0.1
+        assert row["age"]["high"] >= face["age_range"]["high"] - 0.1
+        assert row["gender"]["value"] == face["gender"]["value"]
+        assert all(abs(row["pose"][name] + face["pose"][name]) <= 0.06 for name in ("yaw", "pitch", "roll"))
+        assert row["mask"]["value"] == "without_mask"
+        assert len(row["landmarks"]) == 5
+
+
 def test_a_quota_is_exact_over_eight_workers(served: Served, three: bytes, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'keys.sqlite'}"
     issued = KeyStore(url).create("coqnitics", "quota", monthly_quota=100, pair=True)

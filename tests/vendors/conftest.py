@@ -41,6 +41,7 @@ FIRST = Face(
     pose=Pose(-1.8, 95.0, 0.5),
     landmarks=tuple((float(i), i + 0.25) for i in range(105)),
     pupils=((170.5, 170.2, 8.01), (260.5, 171.0, 8.02)),
+    age_range=(24.6, 38.1),
 )
 SECOND = replace(
     FIRST,

@@ -20,7 +20,7 @@ Send = Callable[[FlaskClient, bytes | None, Issued | None], TestResponse]
 class Route:
     """`errors`: HTTP status and what must be in the body, by situation. `{}` in a body means: equal.
 
-    `file_field`: the form field that holds the picture, where the body is a form.
+    `file_field`: the form field that holds the picture, where the body is a form. `wrong_format`: one that the vendor does not take.
     """
 
     vendor: str
@@ -29,9 +29,10 @@ class Route:
     errors: dict[str, tuple[int, Any]]
     success: int = 200
     file_field: str = ""
+    wrong_format: str = "GIF"
 
     def __str__(self) -> str:
-        return self.path
+        return self.path + (" with base64" if self.vendor == "compreface" and not self.file_field else "")
 
 
 def multipart(path: str, field: str, header: str) -> Send:
@@ -212,6 +213,40 @@ SCALEFLEX = {
 }
 
 
+def compreface(status: int, code: int, message: str) -> tuple[int, Any]:
+    return status, {"message": message, "code": code}
+
+
+NO_IMAGE = compreface(400, 21, "The file is not a readable image")
+FACES_AWAY = compreface(503, 41, "The face service cannot answer now, please try again later")
+COMPREFACE = {
+    "key missing": compreface(400, 20, "Missing header: x-api-key"),
+    "key wrong": compreface(404, 10, "Detection service with this API Key not found"),
+    "suspended": compreface(403, 1, "This API Key is suspended"),
+    "quota": compreface(429, 0, "The monthly quota of this API Key is used up"),
+    "rate": compreface(429, 0, "Too many requests, please try again later"),
+    "field missing": compreface(400, 34, "Required part file is missing"),
+    "unreadable": NO_IMAGE,
+    "empty": compreface(400, 5, "Field file cannot be empty"),
+    "wrong format": NO_IMAGE,
+    "too many bytes": compreface(413, 0, "The file is too large"),
+    "body too large": compreface(413, 0, "The file is too large"),
+    "too many pixels": compreface(413, 0, "The image has too many pixels"),
+    "no face": compreface(400, 28, "No face is found in the given image"),
+    "unknown path": compreface(404, 0, "Not found"),
+    "wrong method": compreface(404, 0, "Request method is not supported"),
+    "defect": compreface(500, 0, "Something went wrong, please try again"),
+    "triton down": FACES_AWAY,
+    "triton busy": FACES_AWAY,
+    "triton slow": FACES_AWAY,
+}
+
+
+def as_base64(client: FlaskClient, image: bytes | None, key: Issued | None) -> TestResponse:
+    body = {} if image is None else {"file": base64.b64encode(image).decode()}
+    return client.post(DETECT, json=body, headers={"x-api-key": key.secret} if key else {})
+
+
 def token_headers(key: Issued | None) -> dict[str, str]:
     return {"Filerobot-Token": key.key.identifier, "Filerobot-Key": key.secret} if key else {}
 
@@ -234,6 +269,7 @@ def by_url(client: FlaskClient, image: bytes | None, key: Issued | None) -> Test
 
 
 ANALYZER = "/api/portrait/analysis/face-analyzer-advanced"
+DETECT = "/api/v1/detection/detect"
 ROUTES = [
     Route("arsa", path, multipart(path, "face_image", "x-key-secret"), ARSA, file_field="face_image")
     for path in ("/api/v1/face_analytics", "/api/v1/face_liveness")
@@ -247,4 +283,6 @@ ROUTES += [
     Route("coqnitics", "/analyze", form_keys("/analyze"), COQNITICS, file_field="filename"),
     Route("scaleflex", "/images/face-analysis/upload", upload, SCALEFLEX, file_field="file"),
     Route("scaleflex", "/images/face-analysis", by_url, SCALEFLEX, success=201),
+    Route("compreface", DETECT, multipart(DETECT, "file", "x-api-key"), COMPREFACE, file_field="file", wrong_format="ICO"),
+    Route("compreface", DETECT, as_base64, COMPREFACE | {"field missing": COMPREFACE["empty"]}, wrong_format="ICO"),
 ]

@@ -228,6 +228,7 @@ def test_every_api_in_its_tab(page: Page) -> None:
         "Scaleflex": "dominant_race",
         "MachineSense": '"age"',
         "Coqnitics": "boundingBox",
+        "CompreFace": "x_min",
     }.items():
         page.get_by_role("tab", name=name).click()
         expect(page.locator("#body")).to_contain_text(text)
