@@ -30,7 +30,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, help="of several, the mean of their weights")
     parser.add_argument("--precision", type=float, nargs="+", default=[0.85], help="wanted of the answers of every stride")
     parser.add_argument("--pictures", type=int, default=500)
     options = parser.parse_args()
@@ -54,12 +54,12 @@ def main() -> None:
 
 
 @torch.no_grad()
-def _answers(checkpoint: Path, pictures: list[Picture]) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_], int]:
+def _answers(checkpoints: list[Path], pictures: list[Picture]) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_], int]:
     """Stride index, logit and rightness of every answer outside the ignored regions, and the number of faces.
 
     Each picture is shown twice: as it is, and with every face covered and decoys about, where each answer is wrong.
     """
-    net = load_net(checkpoint)
+    net = load_net(*checkpoints)
     rows: list[tuple[int, float, bool]] = []
     faces, rng = 0, np.random.default_rng(1)
     none = np.zeros((0, 4), np.float32)

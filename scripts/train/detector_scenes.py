@@ -21,7 +21,7 @@ MIN_FACE_PX, MIN_VISIBLE = 6.0, 0.55
 HEADS, HEAD_PX = 5000, 96.0  # kept decoded, for faces that are pasted
 # How often a photograph is of which origin; origins that a machine lacks are left out.
 SHARES = {
-    "crowd": 0.32, "fairface": 0.22, "street": 0.14, "animals": 0.07, "celebrities": 0.06,
+    "crowd": 0.32, "fairface": 0.18, "street": 0.14, "animals": 0.11, "celebrities": 0.06,
     "masks": 0.06, "lfw": 0.05, "maskon": 0.04, "spoof": 0.02, "utk": 0.02,
 }  # fmt: skip
 ALONE = {"lfw", "utk", "masks", "maskon", "spoof", "fairface", "celebrities"}  # pictures of one person
@@ -69,13 +69,13 @@ class SceneMaker:
             scene = self._mosaic(side, rng)
         elif kind < 0.60:
             scene = self._throng(side, rng)
-        elif kind < 0.86:
+        elif kind < 0.80:
             scene = self._close_up(side, rng)
-        elif kind < 0.95:
+        elif kind < 0.92:
             scene = without_faces(self._photo(side, rng) if rng.random() < 0.6 else self._close_up(side, rng), rng)
         else:
             scene = self._empty(side, rng)
-        if kind < 0.86 and rng.random() < 0.5:
+        if kind < 0.80 and rng.random() < 0.5:
             self._paste(scene, rng)
         if rng.random() < 0.6:
             place_decoys(scene.image, np.concatenate([scene.boxes, scene.ignore]), rng)
