@@ -15,8 +15,9 @@ from scripts.graphs.geometry import CANDIDATES, DETECTOR_SIZES_PX
 from scripts.train.detector_net import STRIDES, FaceDetector, decode_maps
 from scripts.train.export import export
 
-# From scripts/train/detector_operating_point.py --pictures 260 --precision 0.95, on held-out training pictures, less 0.1.
-LEVEL_BIAS = (-0.78, -0.07, 0.22, 0.12)
+# From scripts/train/detector_operating_point.py --pictures 260 --precision 0.95, on held-out training pictures, less 0.1, of the last
+# stride less 0.42, which took heads with a covered face for faces.
+LEVEL_BIAS = (-0.78, -0.07, 0.22, -0.20)
 SAMPLE = Path(__file__).resolve().parents[2] / "tests" / "pictures" / "astronaut.jpg"
 
 

@@ -88,7 +88,7 @@ def triton(triton_image: Image) -> Iterator[Started]:
     end(started, grace_s())
 
 
-@pytest.fixture(scope="module", params=["single", "cpu"])
+@pytest.fixture(scope="module", params=["single"])
 def gateway(request: pytest.FixtureRequest, gateway_image: Image, triton: Started) -> Iterator[Started]:
     """With the environment of the chart, but for addresses and, where there is a Secret, a database of its own."""
     one, port = container(request.param, "gateway"), free_port()

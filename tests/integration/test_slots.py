@@ -1,6 +1,6 @@
 """Models made elsewhere, served by the real Triton in the place of ours, from the start and by a running service.
 
-VULTUS_SWITCHES, an odd number, sets how often models are switched under load; the default keeps the suite short.
+VULTUS_SWITCHES, an odd number, sets how often models are switched under load; without it that test, which takes minutes, is left out.
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ def break_choice(data: Path) -> Path:
     return broken
 
 
+@pytest.mark.skipif("VULTUS_SWITCHES" not in os.environ, reason="takes minutes: VULTUS_SWITCHES=1 runs it")
 def test_models_are_switched_under_load(tmp_path: Path, astronaut: bytes, astronaut_pixels: NDArray[np.uint8]) -> None:
     """No error, no answer that mixes old and new; a candidate that does not start never answers, and the choice goes back."""
     environment = {"VULTUS_DATA": str(tmp_path / "data"), "VULTUS_DEADLINE_S": "60"}
