@@ -20,6 +20,7 @@ Examples:
   vultus keys list
   vultus keys revoke 2
 """
+NAMED = "vultus.keys_named"  # whether somebody said which database
 APIS = {"vultus": False} | {vendor.name: vendor.paired for vendor in VENDORS}
 
 
@@ -28,9 +29,9 @@ APIS = {"vultus": False} | {vendor.name: vendor.paired for vendor in VENDORS}
 @click.pass_context
 def keys(context: click.Context, keys_url: str | None) -> None:
     """Issue and manage the keys of callers."""
-    if keys_url is None:
-        _check_running(Settings().keys_url)
-    context.obj = KeyStore((Settings(keys_url=keys_url) if keys_url else Settings()).keys_url)
+    settings = Settings(keys_url=keys_url) if keys_url else Settings()
+    context.meta[NAMED] = "keys_url" in settings.model_fields_set
+    context.obj = KeyStore(settings.keys_url)
 
 
 @keys.command()
@@ -41,6 +42,7 @@ def keys(context: click.Context, keys_url: str | None) -> None:
 @click.pass_obj
 def create(store: KeyStore, api: str, label: str, quota: int | None, rate: int | None) -> None:
     """Issue a key for API to the caller named LABEL. The secret is shown once."""
+    _check_running()
     issued = _guarded(lambda: store.create(api, label, quota, rate, pair=APIS[api]))
     click.echo(f"database   {store.place}")
     if APIS[api]:
@@ -94,9 +96,11 @@ def usage(store: KeyStore, number: int) -> None:
         click.echo(f"{month}  {calls}")
 
 
-def _check_running(url: str) -> None:
-    """Refuse a database that nobody named while all gateways here ask other ones: its keys would protect nothing."""
-    asked = running.databases()
+def _check_running() -> None:
+    """Refuse to change a database that nobody named while all gateways here ask other ones: its keys would protect nothing."""
+    if click.get_current_context().meta[NAMED]:
+        return
+    url, asked = Settings().keys_url, running.databases()
     if asked and url not in asked.values():
         number, other = next(iter(asked.items()))
         raise click.ClickException(
@@ -106,6 +110,7 @@ def _check_running(url: str) -> None:
 
 
 def _set_state(store: KeyStore, number: int, state: State) -> None:
+    _check_running()
     if not _guarded(lambda: store.set_state(number, state)):
         raise click.ClickException(f"There is no key {number}.")
 

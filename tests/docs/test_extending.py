@@ -96,6 +96,7 @@ def test_a_new_attribute_is_everywhere(copy: Path) -> None:
     """What a new row of gateway/attributes.py brings, and that no test of the others minds. Triton is a fake one."""
     write(copy, steps("adding-a-model.md"))
     state_the_sum(copy / "model_repository" / "face_brightness", b"no graph: Triton is a fake")
+    run(copy, "-m", "scripts.graphs")
     run(copy, "-m", "scripts.model_cards")
     assert "| `BRIGHTNESS` | FP32 [N, 1] | `brightness` | 0 to 1. Of the crop" in (copy / "model_repository" / "README.md").read_text()
     tests = ("tests/gateway/test_attributes.py", "tests/gateway/commands/test_analyze.py", "tests/gateway/apis/test_v1.py")
