@@ -37,9 +37,11 @@ PARTS = ("boxes", "labels", "keypoints", "landmarks", "pupils")
 BY_DEFAULT = ("boxes", "labels")
 # What a label tells, where it was not asked for something else.
 LABELLED = ("age", "gender", "emotion", "liveness", "glasses", "mask", "hat")
+# The margin grows with each look: what is found once more is a head, and its outline is what gives it away.
+MORE_MARGIN = 0.15
 # The picture is looked at again until nothing is found: hidden faces may look like faces still, and of a crowd only the first 128 come.
 # What is found at the last look is covered. At the first look faces from HIDDEN_FROM_PX on are looked for in tiles.
-MOST_LOOKS, HIDDEN_FROM_PX = 4, 32
+MOST_LOOKS, HIDDEN_FROM_PX = 6, 32
 KINDS = tuple(MEDIA_TYPES.values())
 
 
@@ -92,7 +94,8 @@ def hide_faces(picture: Picture, options: out.RedactOptions) -> int:
         faces = chosen.of(services().analyzer.analyze(_seen(picture, small), (), small=small).faces)
         if not faces:
             break
-        redaction.hide(picture.pixels, [face.box for face in faces], "cover" if look == MOST_LOOKS else options.method, options.margin)
+        method = "cover" if look == MOST_LOOKS else options.method
+        redaction.hide(picture.pixels, [face.box for face in faces], method, options.margin + MORE_MARGIN * (look - 1))
         hidden += [face for face in faces if not among(face, hidden)] if hidden else faces
         small = None
     return len(hidden)

@@ -19,7 +19,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 Method: TypeAlias = Literal["blur", "pixelate", "cover"]
 # Mean colours that remain across what is hidden, and how much of their contrast. With more of either, face detectors find hidden faces
 # (python -m scripts.evaluation.hidden).
-BLUR_CELLS, PIXELATE_CELLS, CONTRAST = 3, 4, 0.3
+BLUR_CELLS, PIXELATE_CELLS, CONTRAST = 3, 4, 0.1
 # Width of the soft edge, as a part of the ellipse's half axes; it lies outside what must be hidden.
 FEATHER = 0.15
 COVER = (32, 32, 32)
