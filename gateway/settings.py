@@ -25,7 +25,7 @@ PREFIX = "VULTUS_"
 CLIENT = ("URL", "KEY")
 SCRIPTS = (
     *("DEVICE", "ORT_THREADS", "VENV", "KEEP_CWD", "TRITON_LAYOUT", "CONCEALED", "CHAOS_CLOCK", "FUZZ_EXAMPLES", "TEST_FOLDER"),
-    *("TEACHERS", "CLONES", "MANIFESTS", "SWITCHES"),
+    *("TEACHERS", "CLONES", "MANIFESTS", "SWITCHES", "CONFORMANCE"),
 )
 # Variables that Kubernetes sets for a Service named vultus.
 SERVICE_LINK = re.compile(r"VULTUS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")

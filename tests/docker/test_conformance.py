@@ -3,6 +3,7 @@ kubelet probes. Ports and absolute paths are those of this machine; CPU and volu
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 import urllib.error
@@ -19,7 +20,10 @@ from tests.docker.manifests import Manifest, container, environment_of, pods
 from tests.docker.quantities import amount
 from tests.served import request
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif("VULTUS_CONFORMANCE" not in os.environ, reason="takes minutes: VULTUS_CONFORMANCE=1 runs it"),
+]
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 START_S = 600.0  # this machine may be slower than a node
 
