@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -65,6 +66,20 @@ def refusal(body: Mapping[str, Any], status: int, error: GatewayError) -> Respon
 def example(answer: str) -> ConfigDict:
     """The configuration of a body's schema that shows this JSON."""
     return ConfigDict(json_schema_extra={"examples": [json.loads(answer)]})
+
+
+def preflight(headers: str) -> Response:
+    """What a browser is told that asks before it posts: it may, with these headers."""
+    response = current_app.response_class(status=204)
+    response.headers["Access-Control-Allow-Methods"] = "POST, OPTIONS"
+    response.headers["Access-Control-Allow-Headers"] = headers
+    return response
+
+
+def from_base64(text: str) -> bytes:
+    """Bytes of base64 that may have spaces and lack padding. Raises ValueError."""
+    packed = "".join(text.split()).rstrip("=")
+    return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
 
 
 def json_object() -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -16,7 +14,7 @@ from gateway.apis.call import Call
 from gateway.apis.openapi import describe
 from gateway.apis.rounding import corners, whole
 from gateway.apis.services import services
-from gateway.apis.vendor import Vendor, analyze, example, file_part, json_answer, json_object, look_up, refusal
+from gateway.apis.vendor import Vendor, analyze, example, file_part, from_base64, json_answer, json_object, look_up, preflight, refusal
 from gateway.faces import AGE_IN_RANGE, Analysis, Distribution, Face
 from gateway.selection import MOST_FACES, Selection
 from gateway.v1_schema import Probability, Strict
@@ -190,12 +188,9 @@ def detect() -> Response:
 
 
 @blueprint.route(DETECT.path, methods=["OPTIONS"])
-def preflight() -> Response:
+def asked_before() -> Response:
     """Browsers ask before they send a header of their own."""
-    response = Response(status=204)
-    response.headers["Access-Control-Allow-Methods"] = "POST, OPTIONS"
-    response.headers["Access-Control-Allow-Headers"] = "Content-Type, x-api-key"
-    return response
+    return preflight("Content-Type, x-api-key")
 
 
 def render(analysis: Analysis, query: CompreFaceQuery, versions: dict[str, str] | None = None) -> dict[str, Any]:
@@ -237,10 +232,9 @@ def _decoded(value: object) -> bytes:
     """Raises EmptyImage, UnrecognisedImage."""
     if not isinstance(value, str) or not value:
         raise e.EmptyImage
-    text = "".join(value.split()).rstrip("=")
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
+        return from_base64(value)
+    except ValueError:
         raise e.UnrecognisedImage(NOT_BASE64) from None
 
 

@@ -11,7 +11,7 @@ from gateway import errors as e
 from gateway.apis.call import Call
 from gateway.apis.openapi import describe
 from gateway.apis.rounding import corners, percent, whole
-from gateway.apis.vendor import Vendor, analyze, example, file_part, json_answer, look_up, refusal
+from gateway.apis.vendor import Vendor, analyze, example, file_part, json_answer, look_up, preflight, refusal
 from gateway.faces import Analysis, Face
 from gateway.v1_schema import Probability, Strict
 
@@ -114,12 +114,9 @@ def analyze_faces() -> Response:
 
 
 @blueprint.route(ANALYZE.path, methods=["OPTIONS"])
-def preflight() -> Response:
+def asked_before() -> Response:
     """Browsers ask before they post."""
-    response = Response(status=204)
-    response.headers["Access-Control-Allow-Methods"] = "POST, OPTIONS"
-    response.headers["Access-Control-Allow-Headers"] = "*"
-    return response
+    return preflight("*")
 
 
 def render(analysis: Analysis) -> dict[str, Any]:

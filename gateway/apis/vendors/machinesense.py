@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable
 from typing import Any, Literal
@@ -14,7 +12,7 @@ from gateway import errors as e
 from gateway.apis.call import Call
 from gateway.apis.openapi import describe
 from gateway.apis.rounding import whole
-from gateway.apis.vendor import Vendor, analyze, example, json_answer, json_object, look_up
+from gateway.apis.vendor import Vendor, analyze, example, from_base64, json_answer, json_object, look_up
 from gateway.faces import Face
 from gateway.v1_schema import Strict
 
@@ -132,10 +130,9 @@ def _answer(call: Call, attribute: str, render: Callable[[Face], dict[str, Any]]
 def _image(value: object) -> bytes:
     if not isinstance(value, str):
         raise e.MissingImage
-    text = "".join(DATA_URL.sub("", value, count=1).split()).rstrip("=")
     try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
+        data = from_base64(DATA_URL.sub("", value, count=1))
+    except ValueError:
         raise e.MissingImage from None
     if not data:
         raise e.MissingImage
